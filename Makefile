@@ -1,0 +1,89 @@
+# decant: make (the binary), make test, make demo, make bench, make asan, make check-interop,
+# make format, make deps, make clean.  DEPS=0 installs nothing and names what is missing.
+# BUILD=dir builds elsewhere; SAN=1 adds AddressSanitizer and UBSan (make asan does both).
+
+BUILD ?= build
+CC ?= cc
+PACKAGES = pkg-config libopenblas-dev libsqlite3-dev libcurl4-openssl-dev libcjson-dev \
+           libpcre2-dev libutf8proc-dev libcmocka-dev sqlite3
+PC_LIBS = openblas sqlite3 libcurl libcjson libpcre2-8 libutf8proc
+
+ROOMS = core teacher student dataset quant distill
+SRC := $(shell find $(ROOMS) -name '*.c' | LC_ALL=C sort)
+CLI_SRC := $(sort $(wildcard cli/*.c))
+TEST_SRC := $(shell find tests -name 'test_*.c' | LC_ALL=C sort)
+BENCH_SRC := $(sort $(wildcard tests/bench/bench_*.c))
+OBJ := $(SRC:%.c=$(BUILD)/%.o)
+CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
+TESTS := $(TEST_SRC:%.c=$(BUILD)/%)
+BENCHES := $(BENCH_SRC:%.c=$(BUILD)/%)
+LIB = $(BUILD)/libdecant.a
+VERSION := $(shell cat VERSION)
+
+WARN = -Wall -Wextra -Werror
+CFLAGS ?= -O2 -g
+ALL_CFLAGS = -std=c17 $(WARN) $(CFLAGS) -fopenmp -D_GNU_SOURCE -DDECANT_VERSION='"$(VERSION)"' \
+             -I. $(shell pkg-config --cflags $(PC_LIBS) 2>/dev/null)
+LIBS = $(shell pkg-config --libs $(PC_LIBS) 2>/dev/null) -fopenmp -lm
+ifeq ($(SAN),1)
+  ALL_CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+  LIBS += -fsanitize=address,undefined
+endif
+
+all: deps
+	@$(MAKE) --no-print-directory $(BUILD)/decant
+
+$(BUILD)/decant: $(CLI_OBJ) $(LIB)
+	$(CC) -o $@ $(CLI_OBJ) $(LIB) $(LIBS)
+
+$(LIB): $(OBJ)
+	@rm -f $@
+	ar rcs $@ $(OBJ)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
+	$(CC) -o $@ $< $(LIB) $(LIBS)
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
+	$(CC) -o $@ $< $(LIB) $(LIBS) -lcmocka
+
+-include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:%=%.d) $(BENCHES:%=%.d)
+.PRECIOUS: $(BUILD)/%.o
+
+binaries: $(BUILD)/decant $(TESTS)
+benches: $(BENCHES)
+
+test: deps
+	@$(MAKE) --no-print-directory -j$(shell nproc) binaries
+	@BUILD=$(BUILD) tests/run.sh
+
+asan: deps
+	@$(MAKE) --no-print-directory -j$(shell nproc) BUILD=build-asan SAN=1 CFLAGS='-O1 -g' binaries
+	@BUILD=build-asan SAN=1 tests/run.sh
+
+bench: deps
+	@$(MAKE) --no-print-directory -j$(shell nproc) $(BUILD)/decant benches
+	@BUILD=$(BUILD) tests/bench/run.sh
+
+demo: deps
+	@$(MAKE) --no-print-directory -j$(shell nproc) $(BUILD)/decant
+	@BUILD=$(BUILD) examples/demo.sh
+
+check-interop: deps
+	@$(MAKE) --no-print-directory -j$(shell nproc) $(BUILD)/decant
+	@BUILD=$(BUILD) tests/interop/run.sh
+
+deps:
+	@DEPS='$(DEPS)' tests/deps.sh $(PACKAGES)
+
+format:
+	clang-format -i $(SRC) $(CLI_SRC) $(TEST_SRC) $(BENCH_SRC) $(shell find $(ROOMS) cli tests -name '*.h')
+
+clean:
+	rm -rf build build-asan
+
+.PHONY: all binaries benches test asan bench demo check-interop deps format clean
+.DEFAULT_GOAL := all

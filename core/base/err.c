@@ -1,0 +1,44 @@
+#include "core/base/err.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+err_code err_setv(struct err *e, err_code code, const char *fmt, va_list ap)
+{
+    if (e) {
+        e->code = code;
+        vsnprintf(e->msg, sizeof e->msg, fmt, ap);
+    }
+    return code;
+}
+
+err_code err_set(struct err *e, err_code code, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    err_setv(e, code, fmt, ap);
+    va_end(ap);
+    return code;
+}
+
+err_code err_context(struct err *e, const char *fmt, ...)
+{
+    if (!e)
+        return ERR_STATE;
+    char head[256], tail[sizeof e->msg];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(head, sizeof head, fmt, ap);
+    va_end(ap);
+    memcpy(tail, e->msg, sizeof tail);
+    snprintf(e->msg, sizeof e->msg, "%s: %.*s", head, (int)(sizeof tail - sizeof head - 3), tail);
+    return e->code;
+}
+
+err_code err_errno(struct err *e, const char *what, const char *path)
+{
+    int n = errno;
+    return err_set(e, n == ENOENT ? ERR_NOTFOUND : n == ENOMEM ? ERR_NOMEM : ERR_IO, "%s %s: %s",
+                   what, path, strerror(n));
+}

@@ -1,0 +1,269 @@
+#define _GNU_SOURCE
+#include "core/base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+err_code file_map_open(struct file_map *m, const char *path, struct err *e)
+{
+    memset(m, 0, sizeof *m);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(e, "cannot open", path);
+    struct stat st;
+    err_code rc = ERR_OK;
+    if (fstat(fd, &st))
+        rc = err_errno(e, "cannot stat", path);
+    else if (!S_ISREG(st.st_mode))
+        rc = err_set(e, ERR_IO, "%s: not a regular file", path);
+    else if (st.st_size > 0) {
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED)
+            rc = err_errno(e, "cannot map", path);
+        else {
+            m->data = p;
+            m->size = (size_t)st.st_size;
+        }
+    }
+    close(fd);
+    return rc;
+}
+
+void file_map_close(struct file_map *m)
+{
+    if (m && m->data)
+        munmap((void *)m->data, m->size);
+    if (m)
+        memset(m, 0, sizeof *m);
+}
+
+err_code file_read(const char *path, size_t max_bytes, struct buf *out, struct err *e)
+{
+    FILE *f = fopen(path, "rbe");
+    if (!f)
+        return err_errno(e, "cannot open", path);
+    err_code rc = buf_reserve(out, 4096, e);
+    while (!rc) {
+        size_t room = out->cap - out->len - 1;
+        size_t n = fread(out->data + out->len, 1, room, f);
+        out->len += n;
+        out->data[out->len] = 0;
+        if (out->len > max_bytes)
+            rc = err_set(e, ERR_FORMAT, "%s: larger than the %zu bytes that such a file may have",
+                         path, max_bytes);
+        else if (n < room) {
+            if (ferror(f))
+                rc = err_errno(e, "cannot read", path);
+            break;
+        } else
+            rc = buf_reserve(out, out->cap, e);
+    }
+    fclose(f);
+    return rc;
+}
+
+err_code file_writer_open(struct file_writer *w, const char *path, struct err *e)
+{
+    memset(w, 0, sizeof *w);
+    struct buf tmp = {0};
+    err_code rc = buf_printf(&tmp, e, "%s.tmp-%ld", path, (long)getpid());
+    if (rc)
+        return rc;
+    w->tmp = tmp.data;
+    w->path = mem_strdup(path, e);
+    if (!w->path)
+        return ERR_NOMEM;
+    w->f = fopen(w->tmp, "wbe");
+    if (!w->f)
+        return err_errno(e, "cannot create", w->tmp);
+    return ERR_OK;
+}
+
+err_code file_writer_add(struct file_writer *w, const void *data, size_t n, struct err *e)
+{
+    if (n && fwrite(data, 1, n, w->f) != n)
+        return err_errno(e, "cannot write", w->tmp);
+    w->n_bytes += n;
+    return ERR_OK;
+}
+
+static err_code sync_parent(const char *path, struct err *e)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir = slash ? mem_strndup(path, (size_t)(slash - path) + (slash == path), e)
+                      : mem_strdup(".", e);
+    if (!dir)
+        return ERR_NOMEM;
+    err_code rc = file_sync_dir(dir, e);
+    mem_free(dir);
+    return rc;
+}
+
+err_code file_writer_commit(struct file_writer *w, struct err *e)
+{
+    if (fflush(w->f) || fsync(fileno(w->f)))
+        return err_errno(e, "cannot write", w->tmp);
+    int bad = fclose(w->f);
+    w->f = NULL;
+    if (bad)
+        return err_errno(e, "cannot write", w->tmp);
+    if (rename(w->tmp, w->path))
+        return err_errno(e, "cannot replace", w->path);
+    mem_free(w->tmp);
+    w->tmp = NULL;
+    return sync_parent(w->path, e);
+}
+
+void file_writer_close(struct file_writer *w)
+{
+    if (!w)
+        return;
+    if (w->f)
+        fclose(w->f);
+    if (w->tmp)
+        unlink(w->tmp);
+    mem_free(w->tmp);
+    mem_free(w->path);
+    memset(w, 0, sizeof *w);
+}
+
+err_code file_replace(const char *path, const void *data, size_t n, struct err *e)
+{
+    struct file_writer w = {0};
+    err_code rc = file_writer_open(&w, path, e);
+    if (!rc)
+        rc = file_writer_add(&w, data, n, e);
+    if (!rc)
+        rc = file_writer_commit(&w, e);
+    file_writer_close(&w);
+    return rc;
+}
+
+err_code file_copy(const char *from, const char *to, struct err *e)
+{
+    struct file_map m;
+    err_code rc = file_map_open(&m, from, e);
+    if (rc)
+        return rc;
+    rc = file_replace(to, m.data, m.size, e);
+    file_map_close(&m);
+    return rc;
+}
+
+bool file_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+bool file_is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+err_code file_size(const char *path, uint64_t *bytes, struct err *e)
+{
+    struct stat st;
+    if (stat(path, &st))
+        return err_errno(e, "cannot stat", path);
+    *bytes = (uint64_t)st.st_size;
+    return ERR_OK;
+}
+
+err_code file_make_dir(const char *path, struct err *e)
+{
+    char *p = mem_strdup(path, e);
+    if (!p)
+        return ERR_NOMEM;
+    err_code rc = ERR_OK;
+    for (char *s = p + 1; !rc; s++) {
+        char c = *s;
+        if (c != '/' && c != 0)
+            continue;
+        *s = 0;
+        if (mkdir(p, 0777) && errno != EEXIST)
+            rc = err_errno(e, "cannot create directory", p);
+        *s = c;
+        if (!c)
+            break;
+    }
+    if (!rc && !file_is_dir(path))
+        rc = err_set(e, ERR_IO, "%s: exists and is not a directory", path);
+    mem_free(p);
+    return rc;
+}
+
+err_code file_remove_tree(const char *path, struct err *e)
+{
+    struct stat st;
+    if (lstat(path, &st))
+        return errno == ENOENT ? ERR_OK : err_errno(e, "cannot stat", path);
+    if (!S_ISDIR(st.st_mode))
+        return unlink(path) ? err_errno(e, "cannot remove", path) : ERR_OK;
+    DIR *d = opendir(path);
+    if (!d)
+        return err_errno(e, "cannot open", path);
+    err_code rc = ERR_OK;
+    struct dirent *ent;
+    while (!rc && (ent = readdir(d))) {
+        if (!strcmp(ent->d_name, ".") || !strcmp(ent->d_name, ".."))
+            continue;
+        char *sub = path_join(path, ent->d_name, e);
+        rc = sub ? file_remove_tree(sub, e) : ERR_NOMEM;
+        mem_free(sub);
+    }
+    closedir(d);
+    if (!rc && rmdir(path))
+        rc = err_errno(e, "cannot remove", path);
+    return rc;
+}
+
+err_code file_sync_dir(const char *path, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(e, "cannot open", path);
+    /* Some file systems refuse fsync on directories; the rename itself has happened. */
+    int bad = fsync(fd) && errno != EINVAL && errno != EROFS;
+    err_code rc = bad ? err_errno(e, "cannot sync", path) : ERR_OK;
+    close(fd);
+    return rc;
+}
+
+char *path_join(const char *dir, const char *name, struct err *e)
+{
+    struct buf b = {0};
+    size_t n = strlen(dir);
+    bool slash = n && dir[n - 1] == '/';
+    if (buf_printf(&b, e, "%s%s%s", dir, slash || !n ? "" : "/", name)) {
+        buf_dispose(&b);
+        return NULL;
+    }
+    return b.data;
+}
+
+bool path_is_contained(const char *name)
+{
+    if (!*name || *name == '/' || strchr(name, '\\'))
+        return false;
+    for (const char *s = name; *s;) {
+        const char *end = strchrnul(s, '/');
+        if (end - s == 2 && s[0] == '.' && s[1] == '.')
+            return false;
+        s = *end ? end + 1 : end;
+    }
+    return true;
+}
+
+const char *path_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}

@@ -1,0 +1,138 @@
+#define _GNU_SOURCE
+#include "core/base/log.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static bool quiet(void)
+{
+    const char *s = getenv("DECANT_QUIET");
+    return s && *s && strcmp(s, "0");
+}
+
+static void put_line(const char *head, const char *fmt, va_list ap)
+{
+    char line[2048];
+    vsnprintf(line, sizeof line, fmt, ap);
+    fprintf(stderr, "%s%s%s\n", isatty(2) ? "\r\033[K" : "", head, line);
+}
+
+void log_info(const char *fmt, ...)
+{
+    if (quiet())
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    put_line("", fmt, ap);
+    va_end(ap);
+}
+
+void log_warn(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    put_line("decant: ", fmt, ap);
+    va_end(ap);
+}
+
+double clock_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void progress_begin(struct progress *p, const char *label, uint64_t n_total)
+{
+    *p = (struct progress){.label = label, .n_total = n_total, .t0 = clock_now()};
+    p->tty = isatty(2);
+    p->begun = !quiet();
+    p->t_drawn = p->tty ? 0 : p->t0;
+}
+
+void progress_resume(struct progress *p, uint64_t n_first)
+{
+    p->n_first = n_first;
+}
+
+static void format_left(char *out, size_t size, double s)
+{
+    if (s < 90)
+        snprintf(out, size, "%.0f s left", s);
+    else if (s < 5400)
+        snprintf(out, size, "%.0f min left", s / 60);
+    else
+        snprintf(out, size, "%.1f h left", s / 3600);
+}
+
+void progress_set(struct progress *p, uint64_t n_done, const char *fmt, ...)
+{
+    double now = clock_now();
+    if (!p->begun || now - p->t_drawn < (p->tty ? 0.1 : 10.0))
+        return;
+    p->t_drawn = now;
+    char text[256], left[32] = "";
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    double share = p->n_total ? (double)n_done / (double)p->n_total : 0;
+    if (p->n_total && n_done > p->n_first)
+        format_left(left, sizeof left,
+                    (now - p->t0) * (double)(p->n_total - n_done) / (double)(n_done - p->n_first));
+    if (p->tty) {
+        enum { WIDTH = 24 };
+        int full = (int)(share * WIDTH);
+        char bar[WIDTH + 1];
+        for (int i = 0; i < WIDTH; i++)
+            bar[i] = i < full ? '#' : '.';
+        bar[WIDTH] = 0;
+        fprintf(stderr, "\r\033[K%s [%s] %llu/%llu  %s  %s", p->label, bar,
+                (unsigned long long)n_done, (unsigned long long)p->n_total, text, left);
+    } else {
+        fprintf(stderr, "%s %llu/%llu (%.0f %%)  %s  %s\n", p->label, (unsigned long long)n_done,
+                (unsigned long long)p->n_total, 100 * share, text, left);
+    }
+    fflush(stderr);
+}
+
+void progress_end(struct progress *p, const char *fmt, ...)
+{
+    if (!p->begun)
+        return;
+    p->begun = false;
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "%s%s: %s\n", p->tty ? "\r\033[K" : "", p->label, text);
+}
+
+static volatile sig_atomic_t stop_flag;
+
+static void on_signal(int sig)
+{
+    if (stop_flag)
+        _exit(128 + sig);
+    stop_flag = 1;
+}
+
+void stop_install(void)
+{
+    struct sigaction sa = {.sa_handler = on_signal};
+    sigemptyset(&sa.sa_mask);
+    sa.sa_flags = SA_RESTART;
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+}
+
+bool stop_requested(void)
+{
+    return stop_flag != 0;
+}
