@@ -39,6 +39,9 @@ err_code err_context(struct err *e, const char *fmt, ...)
 err_code err_errno(struct err *e, const char *what, const char *path)
 {
     int n = errno;
-    return err_set(e, n == ENOENT ? ERR_NOTFOUND : n == ENOMEM ? ERR_NOMEM : ERR_IO, "%s %s: %s",
-                   what, path, strerror(n));
+    return err_set(e,
+                   n == ENOENT   ? ERR_NOTFOUND
+                   : n == ENOMEM ? ERR_NOMEM
+                                 : ERR_IO,
+                   "%s %s: %s", what, path, strerror(n));
 }

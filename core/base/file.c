@@ -96,8 +96,8 @@ err_code file_writer_add(struct file_writer *w, const void *data, size_t n, stru
 static err_code sync_parent(const char *path, struct err *e)
 {
     const char *slash = strrchr(path, '/');
-    char *dir = slash ? mem_strndup(path, (size_t)(slash - path) + (slash == path), e)
-                      : mem_strdup(".", e);
+    char *dir =
+        slash ? mem_strndup(path, (size_t)(slash - path) + (slash == path), e) : mem_strdup(".", e);
     if (!dir)
         return ERR_NOMEM;
     err_code rc = file_sync_dir(dir, e);

@@ -38,7 +38,8 @@ err_code json_str(const struct json *j, const cJSON *node, const char *path, con
 err_code json_bool(const struct json *j, const cJSON *node, const char *path, bool *out,
                    struct err *e);
 
-/* Optional values: absent or null leaves *out as it is; another kind or out of range is an error. */
+/* Optional values: absent or null leaves *out as it is; another kind or out of range is an error.
+ */
 err_code json_opt_int(const struct json *j, const cJSON *node, const char *path, int64_t min,
                       int64_t max, int64_t *out, struct err *e);
 err_code json_opt_num(const struct json *j, const cJSON *node, const char *path, double *out,
