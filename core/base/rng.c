@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "core/base/rng.h"
 
 #include <math.h>
