@@ -1,0 +1,40 @@
+/* decant: picks the command. */
+#include "cli/cli.h"
+#include "core/base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void usage(FILE *f)
+{
+    fprintf(f,
+            "decant %s: distils a large reasoning teacher into a small student\n\n"
+            "usage: decant COMMAND [--options]      decant COMMAND --help\n\n",
+            DECANT_VERSION);
+    for (const struct command *const *c = cli_commands; *c; c++)
+        fprintf(f, "  %-22s%s\n", (*c)->name, (*c)->summary);
+    fprintf(f, "\nexit status: 0 done, 1 failed, 2 wrong usage, 3 stopped early but resumable\n");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        usage(stderr);
+        return CLI_USAGE;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help") || !strcmp(argv[1], "-h")) {
+        usage(stdout);
+        return CLI_DONE;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("decant %s\n", DECANT_VERSION);
+        return CLI_DONE;
+    }
+    for (const struct command *const *c = cli_commands; *c; c++)
+        if (!strcmp(argv[1], (*c)->name)) {
+            stop_install();
+            return (*c)->run(argc - 1, argv + 1);
+        }
+    fprintf(stderr, "decant: there is no command \"%s\"; decant --help lists them\n", argv[1]);
+    return CLI_USAGE;
+}
