@@ -1,0 +1,175 @@
+/* The corpus: prompts, requests, traces and verdicts in one SQLite file (docs/corpus.md and
+ * dataset/schema.sql document it for a person with sqlite3). This room is the only user of SQLite.
+ *
+ *     struct corpus *c;
+ *     if ((rc = corpus_open("traces.db", CORPUS_CREATE, &c, e))) return rc;
+ *     rc = corpus_import(c, "train.jsonl", &opt, &sum, e);              // dataset/import.h
+ *     rc = corpus_request(c, "{\"teacher\":\"r1\",\"temperature\":0.6}", &request, e);
+ *
+ *     struct corpus_missing *m;                                         // what is still to be made
+ *     struct corpus_todo todo;
+ *     rc = corpus_missing_open(c, request, 4, CORPUS_WANTED, &m, e);
+ *     while (!(rc = corpus_missing_next(m, &todo, &more, e)) && more)
+ *         ...copy todo's strings, generate, then corpus_begin, corpus_add_trace ..., corpus_commit
+ *     corpus_missing_close(m);
+ *
+ *     struct corpus_select *s;                                          // for training, export
+ *     rc = corpus_select_open(c, "correct", &s, e);
+ *     while (!(rc = corpus_select_next(s, &row, &more, e)) && more) ...
+ *     corpus_select_close(s);
+ *     corpus_close(c);
+ *
+ * A trace is unique by (prompt, request, sample index): a second run with the same request makes
+ * only what is missing, and raising the number of samples makes only the new ones. A trace counts
+ * as done when its transaction is committed: commits are durable (WAL with synchronous=FULL, so the
+ * log is flushed to disk at each commit; with NORMAL a power cut could take back traces that were
+ * reported, and perhaps paid for). Group some tens of traces in one commit when they come quickly.
+ *
+ * A corpus may be used from one thread at a time. One process writes at a time; others may read.
+ * Strings that are not valid UTF-8 are stored with U+FFFD for each bad byte (and for NUL). */
+#ifndef DECANT_DATASET_CORPUS_H
+#define DECANT_DATASET_CORPUS_H
+
+#include "core/base/mem.h"
+#include "dataset/verdict.h"
+
+struct corpus;
+
+enum corpus_mode {
+    CORPUS_READ,   /* must exist; never written */
+    CORPUS_WRITE,  /* must exist */
+    CORPUS_CREATE, /* made when absent */
+};
+/* Refuses, naming the file and the remedy: a file that is no database, another program's database,
+ * a damaged one (ERR_FORMAT), one of a newer decant (ERR_UNSUPPORTED), one that another process is
+ * writing for longer than 10 s (ERR_STATE). An older schema is migrated when opened for writing. */
+err_code corpus_open(const char *path, enum corpus_mode mode, struct corpus **out, struct err *e);
+void corpus_close(struct corpus *c);
+const char *corpus_path(const struct corpus *c);
+
+/* One transaction around many additions. Without it each addition commits by itself. A corpus
+ * closed within a transaction rolls it back. */
+err_code corpus_begin(struct corpus *c, struct err *e);
+err_code corpus_commit(struct corpus *c, struct err *e);
+void corpus_rollback(struct corpus *c);
+
+/* Prompts are unique by canonical text: CRLF and CR become LF, outer white space (space, \t, \n,
+ * \v, \f, \r) goes; nothing else changes. Empty text is ERR_USAGE. */
+struct corpus_prompt {
+    const char *text, *gold; /* gold: the final answer that is right; NULL when not known */
+    size_t n_text, n_gold;
+    const char *source;     /* where it came from; may be NULL */
+    const char *extra_json; /* the source's other fields, an object; may be NULL */
+};
+/* *added false: the text was there already; its gold answer is filled in when it had none, and kept
+ * when it differs (then *conflict, which may be NULL, is true). */
+err_code corpus_add_prompt(struct corpus *c, const struct corpus_prompt *p, int64_t *id,
+                           bool *added, bool *conflict, struct err *e);
+/* Marks a prompt as wanted by this run (in this connection only; twice is fine). */
+err_code corpus_want(struct corpus *c, int64_t prompt_id, struct err *e);
+
+/* The id of a request: a JSON object of everything that decides what a teacher would say: the
+ * teacher ("teacher", and for a local one a hash of its config), sampling parameters, max_tokens,
+ * chat form, system prompt, seed. Not concurrency, limits, or the number of samples. It is stored
+ * in canonical form (sorted keys, no white space, shortest numbers), so key order does not matter.
+ * Its "teacher" (a string) is required: views and statistics group by it. */
+err_code corpus_request(struct corpus *c, const char *json, int64_t *id, struct err *e);
+
+/* Missing work for a request: every (prompt, sample index < n_samples) without a trace, prompts in
+ * the order they were wanted (or by id), then samples ascending. Each is handed out once, whether
+ * or not a trace was added meanwhile. Memory does not grow with the corpus, and no transaction is
+ * held between calls. */
+enum corpus_scope { CORPUS_ALL, CORPUS_WANTED };
+struct corpus_missing;
+struct corpus_todo {
+    int64_t prompt_id;
+    int64_t sample_index;
+    const char *prompt, *gold; /* gold may be NULL. Valid until the next call */
+    size_t n_prompt, n_gold;
+};
+err_code corpus_missing_open(struct corpus *c, int64_t request_id, int64_t n_samples,
+                             enum corpus_scope scope, struct corpus_missing **out, struct err *e);
+err_code corpus_missing_next(struct corpus_missing *m, struct corpus_todo *todo, bool *more,
+                             struct err *e);
+void corpus_missing_close(struct corpus_missing *m);
+/* How many samples the scope asks for in all, and how many of them have a trace. */
+err_code corpus_missing_count(struct corpus *c, int64_t request_id, int64_t n_samples,
+                              enum corpus_scope scope, int64_t *n_total, int64_t *n_done,
+                              struct err *e);
+
+/* A trace as it is added. Strings are copied; NULL is stored as NULL, except reasoning and answer,
+ * which become "". Counts and amounts below 0 are stored as NULL (not known). */
+struct corpus_trace {
+    int64_t prompt_id, request_id, sample_index;
+    const char *reasoning, *answer; /* without the tags; bytes, any content */
+    size_t n_reasoning, n_answer;
+    const char *finish_reason; /* "stop", "length", "content_filter", ...: required */
+    int64_t n_prompt_tokens, n_reasoning_tokens, n_completion_tokens; /* completion: all of it */
+    int64_t n_cached_tokens;                                          /* of the prompt's */
+    double cost_usd, latency_ms;
+    const char *served_model; /* the name that the server returned, or the local path */
+    const char *params_json;  /* exactly what was sent */
+    const char *think_rule;   /* which rule found the reasoning: "reasoning_content", "tag", ... */
+    const char *endpoint;     /* base URL, never with a key; NULL for a local teacher */
+    const char *extra_json;   /* whatever else the answer carried; may be NULL */
+    bool has_seed;
+    uint64_t seed; /* stored as the signed number with the same bits */
+};
+/* Stores the trace and its verdicts (against the prompt's gold answer). *added false: this sample
+ * was there already and stays as it was. v and added may be NULL. */
+err_code corpus_add_trace(struct corpus *c, const struct corpus_trace *t, int64_t *id, bool *added,
+                          struct verdicts *v, struct err *e);
+
+/* Selections: "correct" (the answer is right and nothing is marked against the trace), "all", or
+ * an SQL condition on the view v_traces (docs/corpus.md), such as "verdict = 'correct' AND
+ * n_completion_tokens < 4000". Runs on a read-only connection that may do nothing but read, in one
+ * snapshot: traces added meanwhile are not seen. Order: prompt, request, sample index. */
+struct corpus_select;
+struct corpus_row {
+    int64_t id, prompt_id, request_id, sample_index;
+    const char *prompt, *gold, *source, *request, *teacher; /* gold, source may be NULL */
+    const char *reasoning, *answer, *finish_reason;
+    size_t n_prompt, n_gold, n_reasoning, n_answer;
+    int64_t n_prompt_tokens, n_reasoning_tokens, n_completion_tokens; /* -1: not known */
+    double cost_usd, latency_ms;                                      /* -1: not known */
+    const char *served_model, *params_json, *think_rule, *endpoint, *created_at, *program;
+    const char *verdict; /* "correct", "wrong", "unknown"; NULL: not verified */
+    const char *verdict_reason;
+    bool truncated, no_think, repetition, lossy;
+    bool has_seed;
+    uint64_t seed;
+};
+err_code corpus_select_open(struct corpus *c, const char *selection, struct corpus_select **out,
+                            struct err *e);
+/* Strings of row are valid until the next call. */
+err_code corpus_select_next(struct corpus_select *s, struct corpus_row *row, bool *more,
+                            struct err *e);
+/* A hash of what was read so far (prompts, reasoning, answers, in order): two selections with the
+ * same hash train the same. Independent of ids and times. */
+uint64_t corpus_select_hash(const struct corpus_select *s);
+int64_t corpus_select_count(const struct corpus_select *s); /* rows read so far */
+void corpus_select_close(struct corpus_select *s);
+/* How many traces a selection holds. */
+err_code corpus_count(struct corpus *c, const char *selection, int64_t *n, struct err *e);
+err_code corpus_count_prompts(struct corpus *c, int64_t *n, struct err *e);
+
+/* Recomputes the verdicts of all traces. on_progress (may be NULL) is called now and then; when it
+ * returns false the work stops with ERR_STOPPED, what was committed stays. Traces whose verdicts
+ * come out as they were are not written. */
+struct corpus_verified {
+    int64_t n_traces, n_changed, n_correct, n_wrong, n_unknown, n_truncated, n_no_think,
+        n_repetition;
+};
+err_code corpus_verify(struct corpus *c,
+                       bool (*on_progress)(void *ctx, int64_t done, int64_t total), void *ctx,
+                       struct corpus_verified *out, struct err *e);
+
+/* SQLite's own integrity check and the foreign keys. ERR_FORMAT with the first finding. */
+err_code corpus_check(struct corpus *c, struct err *e);
+
+/* Appends a JSON value in canonical form: keys sorted by bytes, no white space, shortest numbers
+ * that read back the same. An object with a key twice is ERR_FORMAT. */
+err_code corpus_canonical_json(const char *name, const char *json, size_t n, struct buf *out,
+                               struct err *e);
+
+#endif

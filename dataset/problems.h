@@ -1,0 +1,31 @@
+/* Problem and prompt files: JSONL, one object a line with "prompt" (or "question", "problem") and,
+ * when known, "answer". Streams line by line; SQLite is not involved.
+ *
+ *     struct problems *p;
+ *     if ((rc = problems_open("test.jsonl", &p, e))) return rc;
+ *     while (!(rc = problems_next(p, &problem, &more, e)) && more) ...
+ *     problems_close(p);
+ *
+ * Errors name file:line and the remedy. Blank lines and a UTF-8 byte order mark are skipped. A line
+ * over 64 MiB, a NUL, invalid UTF-8, JSON that is cut, a missing or empty prompt, or a value of the
+ * wrong kind is ERR_FORMAT; what was read before stays valid. */
+#ifndef DECANT_DATASET_PROBLEMS_H
+#define DECANT_DATASET_PROBLEMS_H
+
+#include "core/base/mem.h"
+
+struct problems;
+struct problem {
+    const char *prompt;
+    const char *gold;  /* the final answer (after "####" in GSM8K's form); NULL when not known */
+    const char *extra; /* JSON object of the other fields, with the whole "answer" when gold is only
+                          its end; NULL when there are none */
+    size_t n_prompt, n_gold;
+    int64_t line; /* from 1 */
+};
+err_code problems_open(const char *path, struct problems **out, struct err *e);
+/* Strings are valid until the next call. */
+err_code problems_next(struct problems *p, struct problem *out, bool *more, struct err *e);
+void problems_close(struct problems *p);
+
+#endif

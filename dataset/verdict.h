@@ -1,0 +1,32 @@
+/* Verdicts: what can be said of a trace from its text alone. They mark and never delete, and can be
+ * recomputed at any time (corpus_verify); each stored row names the checker's version. */
+#ifndef DECANT_DATASET_VERDICT_H
+#define DECANT_DATASET_VERDICT_H
+
+#include "dataset/answer.h"
+
+/* Raise when any rule here or in answer.c changes what it says. */
+#define VERDICT_VERSION 1
+
+struct verdicts {
+    enum answer_verdict answer;
+    const char *answer_reason;     /* static text */
+    bool truncated;                /* cut by the token limit: the chain has no reliable end */
+    bool no_think;                 /* the reasoning is empty, or only white space and punctuation */
+    bool repetition;               /* the text ends in a loop, see verdict_repetition */
+    const char *repetition_reason; /* static text; NULL without repetition */
+};
+
+/* gold NULL: the answer's verdict is unknown. An answer part that is empty: unknown when the trace
+ * was cut before answering, else wrong (when the gold answer can be read). */
+void verdict_judge(const char *reasoning, size_t n_reasoning, const char *answer, size_t n_answer,
+                   const char *finish_reason, const char *gold, size_t n_gold, struct verdicts *v);
+
+/* Does text loop? True when at least 200 bytes and 3 periods at the end of text repeat one unit of
+ * up to 2048 bytes, or when over half of its word 8-grams (texts of at least 200 words) occurred
+ * before in it (the measure of Holtzman et al. 2020, "The curious case of neural text
+ * degeneration", and the n-gram thresholds of Rae et al. 2021, "Gopher", table A1). Linear time;
+ * memory bounded (a window of the last 64 k words). */
+bool verdict_repetition(const char *text, size_t n, const char **reason);
+
+#endif
