@@ -8,8 +8,8 @@
  *     ... sample; it.tokens = &next; it.n_tokens = 1; lm_forward again ...
  *     lm_seq_close(s);
  *
- * One forward takes any mix of sequences, prompts and single tokens together. A sequence's logits do
- * not depend, to the bit, on what else is in the batch or on how its tokens were cut into calls
+ * One forward takes any mix of sequences, prompts and single tokens together. A sequence's logits
+ * do not depend, to the bit, on what else is in the batch or on how its tokens were cut into calls
  * of one kind (all devices: MATMUL_ROWWISE). Not thread-safe: one caller at a time. */
 #ifndef DECANT_LM_LM_H
 #define DECANT_LM_LM_H
@@ -58,8 +58,8 @@ struct lm {
 };
 
 /* These check arguments (token ids in range, room left, no sequence twice), then call the ops.
- * logits: rows of V floats, for each item in order its last row (LM_LAST), all rows (LM_ALL) or none;
- * the caller's, of lm_logits_rows(items) x V. */
+ * logits: rows of V floats, for each item in order its last row (LM_LAST), all rows (LM_ALL) or
+ * none; the caller's, of lm_logits_rows(items) x V. */
 err_code lm_seq_open(struct lm *lm, int64_t max_tokens, struct lm_seq **out, struct err *e);
 err_code lm_seq_fork(struct lm_seq *s, struct lm_seq **out, struct err *e);
 void lm_seq_truncate(struct lm_seq *s, int64_t n);
