@@ -22,7 +22,11 @@
  * Determinism: same device, same thread count, same inputs: same bits.
  * Tolerances against ref/ (which sums in double): eps = 2^-23, k = length of the sum:
  * |got - ref| <= 4 eps sqrt(k) * sum|terms|; data movement is exact; block-quantized weights are
- * stated at matmul. */
+ * stated at matmul.
+ *
+ * A device owns scratch memory that grows to the largest use and is freed with it; an operation
+ * cannot report an error, so scratch that cannot be had aborts the program. One caller at a time.
+ */
 #ifndef DECANT_TENSOR_DEVICE_H
 #define DECANT_TENSOR_DEVICE_H
 
@@ -46,7 +50,8 @@ enum rope_mode {
 struct rope {
     enum rope_mode mode;
     int64_t n_dims;        /* rotary dimensions of a head, even */
-    const float *inv_freq; /* [n_dims / 2], radians a position */
+    const float *inv_freq; /* [n_dims / 2], radians a position; the angle pos * inv_freq is rounded
+                            * to float32, as HF does */
     float scale;           /* cos and sin are multiplied by this (YaRN; else 1) */
 };
 
@@ -72,9 +77,11 @@ struct adamw {
     int64_t step; /* t, from 1 */
 };
 
-/* MoE routing of the DeepSeek family. */
+/* MoE routing of the DeepSeek family. Scores are float32; experts outside the kept groups are never
+ * chosen, so top_k <= topk_group * n_experts / n_group. */
+#define ROUTE_MAX_EXPERTS 1024
 struct route {
-    int64_t n_experts, top_k;
+    int64_t n_experts, top_k; /* n_experts <= ROUTE_MAX_EXPERTS, a multiple of n_group */
     int64_t n_group, topk_group; /* 1, 1: no groups */
     bool sigmoid;                /* scores: sigmoid, else softmax over E */
     bool group_top2;             /* a group's score: sum of its 2 best (noaux_tc), else its best */
@@ -86,6 +93,7 @@ struct route {
 struct device {
     const char *name;
     int n_threads;
+    void (*close)(struct device *d); /* device_close calls it */
 
     /* ---- memory of the device (64-byte aligned, zeroed); NULL with e filled when it is short */
     void *(*alloc)(struct device *d, size_t bytes, struct err *e);
@@ -96,12 +104,14 @@ struct device {
 
     /* ---- products
      * y[T,N] = x[T,K] . w[N,K]^T (+ bias[N] when not NULL). w: any dtype; F8 with its scales.
-     * Block types (Q4_0, Q5_0, Q8_0, Q4_K, Q6_K) and MATMUL_ROWWISE: x is rounded to 8-bit blocks
-     * (Q8_0 blocks of 32 for the 32-types; 256 with a float scale for K types) and multiplied in
-     * integers, as llama.cpp does; ref/ rounds x the same way. */
+     * Block types (Q4_0, Q5_0, Q8_0, Q4_K, Q6_K), with or without MATMUL_ROWWISE (they always are
+     * rowwise): x is rounded to 8-bit blocks (Q8_0 blocks of 32 for the 32-types; 256 with a float
+     * scale for K types) and multiplied in integers, as llama.cpp does; ref/ rounds x the same way.
+     */
     void (*matmul)(struct device *d, struct tensor *y, const struct tensor *x,
                    const struct tensor *w, const struct tensor *bias, unsigned flags);
-    /* dx[T,K] = dy[T,N] . w[N,K] (MATMUL_ADD: +=). w: plain dtypes and F8. Also MLA's absorption. */
+    /* dx[T,K] = dy[T,N] . w[N,K] (MATMUL_ADD: +=; MATMUL_ROWWISE as above). w: F32, F16, BF16 and
+     * F8. Also MLA's absorption, which wants MATMUL_ROWWISE. */
     void (*matmul_dx)(struct device *d, struct tensor *dx, const struct tensor *dy,
                       const struct tensor *w, unsigned flags);
     /* dw[N,K] += dy[T,N]^T . x[T,K];  db[N] += column sums of dy when db is not NULL. */
