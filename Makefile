@@ -20,7 +20,7 @@ BENCHES := $(BENCH_SRC:%.c=$(BUILD)/%)
 LIB = $(BUILD)/libdecant.a
 VERSION := $(shell cat VERSION)
 
-WARN = -Wall -Wextra -Werror
+WARN = -Wall -Wextra -Werror -Wno-missing-field-initializers
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c17 $(WARN) $(CFLAGS) -fopenmp -D_GNU_SOURCE -DDECANT_VERSION='"$(VERSION)"' \
              -I. $(shell pkg-config --cflags $(PC_LIBS) 2>/dev/null)
