@@ -9,6 +9,10 @@ err_code err_setv(struct err *e, err_code code, const char *fmt, va_list ap)
     if (e) {
         e->code = code;
         vsnprintf(e->msg, sizeof e->msg, fmt, ap);
+        /* Names out of files may hold line ends or a terminal's escape sequences. */
+        for (char *s = e->msg; *s; s++)
+            if ((unsigned char)*s < 0x20 || *s == 0x7F)
+                *s = '?';
     }
     return code;
 }

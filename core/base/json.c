@@ -4,17 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-err_code json_open(struct json *j, const char *path, size_t max_bytes, struct err *e)
-{
-    memset(j, 0, sizeof *j);
-    struct buf text = {0};
-    err_code rc = file_read(path, max_bytes, &text, e);
-    if (!rc)
-        rc = json_parse(j, path, text.data, text.len, e);
-    buf_dispose(&text);
-    return rc;
-}
-
 static err_code syntax_error(const char *name, const char *text, size_t at, struct err *e)
 {
     size_t line = 1, column = 1;
@@ -28,7 +17,9 @@ static err_code syntax_error(const char *name, const char *text, size_t at, stru
     return err_set(e, ERR_FORMAT, "%s: not valid JSON at line %zu, column %zu", name, line, column);
 }
 
-err_code json_parse(struct json *j, const char *name, const char *text, size_t n, struct err *e)
+/* text[n] must be readable and NUL: cJSON before 1.7.18 looks one byte past a text that ends in a
+ * comma. */
+static err_code parse(struct json *j, const char *name, const char *text, size_t n, struct err *e)
 {
     memset(j, 0, sizeof *j);
     const char *end = text;
@@ -48,6 +39,28 @@ err_code json_parse(struct json *j, const char *name, const char *text, size_t n
         return ERR_NOMEM;
     }
     return ERR_OK;
+}
+
+err_code json_open(struct json *j, const char *path, size_t max_bytes, struct err *e)
+{
+    memset(j, 0, sizeof *j);
+    struct buf text = {0};
+    err_code rc = file_read(path, max_bytes, &text, e);
+    if (!rc)
+        rc = parse(j, path, text.data, text.len, e);
+    buf_dispose(&text);
+    return rc;
+}
+
+err_code json_parse(struct json *j, const char *name, const char *text, size_t n, struct err *e)
+{
+    memset(j, 0, sizeof *j);
+    struct buf copy = {0};
+    err_code rc = buf_add(&copy, text, n, e);
+    if (!rc)
+        rc = parse(j, name, copy.data, n, e);
+    buf_dispose(&copy);
+    return rc;
 }
 
 void json_close(struct json *j)

@@ -3,6 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { LAZY_BYTES = 1 << 20 }; /* blocks from this size on are zeroed by the kernel, on touch */
 
 bool mem_add(uint64_t a, uint64_t b, uint64_t *out)
 {
@@ -17,6 +21,24 @@ bool mem_mul(uint64_t a, uint64_t b, uint64_t *out)
 static err_code no_memory(struct err *e, size_t n, size_t size)
 {
     return err_set(e, ERR_NOMEM, "out of memory: %zu x %zu bytes could not be had", n, size);
+}
+
+/* Zeroes fresh memory. Of a large block, whole pages are handed back to the kernel, which gives
+ * zeroed ones on first touch (private anonymous memory, madvise(2)): an untouched cache of
+ * gigabytes costs nothing. */
+static void zero(void *p, size_t bytes)
+{
+#ifdef __linux__
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *first = (char *)(((uintptr_t)p + page - 1) / page * page);
+    char *last = (char *)(((uintptr_t)p + bytes) / page * page);
+    if (bytes >= LAZY_BYTES && madvise(first, (size_t)(last - first), MADV_DONTNEED) == 0) {
+        memset(p, 0, (size_t)(first - (char *)p));
+        memset(last, 0, (size_t)((char *)p + bytes - last));
+        return;
+    }
+#endif
+    memset(p, 0, bytes);
 }
 
 void *mem_new(size_t n, size_t size, struct err *e)
@@ -34,7 +56,7 @@ void *mem_new(size_t n, size_t size, struct err *e)
         no_memory(e, n, size);
         return NULL;
     }
-    memset(p, 0, bytes);
+    zero(p, bytes);
     return p;
 }
 

@@ -9,7 +9,8 @@
 #include <stdint.h>
 
 /* n × size bytes, zeroed, aligned to 64; NULL with e filled when the product overflows or memory
- * is short. n × size == 0 gives a valid pointer. Freed with mem_free. */
+ * is short. n × size == 0 gives a valid pointer. Freed with mem_free. Large blocks take no memory
+ * until they are touched. */
 void *mem_new(size_t n, size_t size, struct err *e);
 
 /* realloc with a checked product; on failure *p stays valid. New bytes are not zeroed. */

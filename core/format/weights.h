@@ -1,5 +1,5 @@
-/* weights.h: the named tensors of a model on disk, from an HF directory (safetensors, one file or an
- * index of shards) or a GGUF file. Files are mapped, never copied; opening reads headers only.
+/* weights.h: the named tensors of a model on disk, from an HF directory (safetensors, one file or
+ * an index of shards) or a GGUF file. Files are mapped, never copied; opening reads headers only.
  *
  *     struct weights *w;
  *     if ((rc = weights_open("models/r1", &w, e))) return rc;
@@ -35,14 +35,22 @@ const char *weights_path(const struct weights *w);
 /* Iteration, in file order. name and tensor live as long as w. Names are as the file has them. */
 int64_t weights_count(const struct weights *w);
 void weights_at(const struct weights *w, int64_t i, const char **name, struct tensor *t);
+/* How a tensor is stored, also where decant cannot use it (then tensor.dtype is DT_NONE and data
+ * NULL). dtype: "bf16", "q5_k", or as the file has it; file: the shard. */
+struct weights_stored {
+    const char *dtype, *file;
+    uint64_t n_bytes;
+};
+void weights_stored_at(const struct weights *w, int64_t i, struct weights_stored *s);
 
+/* Is there a tensor of that HF name? */
 bool weights_has(const struct weights *w, const char *hf_name);
 /* The tensor of that HF name, with the wanted shape; when n_dims is 0 any shape is fine. Missing:
  * ERR_NOTFOUND; another shape, or a dtype that cannot be weights: ERR_FORMAT; both name the file,
  * the tensor, what is there and what was wanted. For an F8_E4M3 "X.weight" its "X.weight_scale_inv"
  * is attached as tensor.scale (block size from config.json's quantization_config
  * .weight_block_size); its absence or a wrong shape is an error. */
-err_code weights_get(const struct weights *w, const char *hf_name, int n_dims,
-                     const int64_t *shape, struct tensor *out, struct err *e);
+err_code weights_get(const struct weights *w, const char *hf_name, int n_dims, const int64_t *shape,
+                     struct tensor *out, struct err *e);
 
 #endif
