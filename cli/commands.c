@@ -3,6 +3,9 @@
 
 #include <stddef.h>
 
+extern const struct command cmd_inspect;
+
 const struct command *const cli_commands[] = {
+    &cmd_inspect,
     NULL,
 };

@@ -45,18 +45,17 @@ static err_code parse_shape(const char *path, struct st_entry *en, const cJSON *
         if (!whole_number(dim, &d))
             return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" has a dimension that is no size", path,
                            en->name);
-        if (!mem_mul(n, d, &n) || n > INT64_MAX / 16)
+        bool fits = mem_mul(n, d, &n) && n <= INT64_MAX / 16;
+        if (n_dims < TENSOR_MAX_DIMS)
+            t->shape[n_dims++] = (int64_t)d;
+        else
+            fits = fits && !__builtin_mul_overflow(t->shape[TENSOR_MAX_DIMS - 1], (int64_t)d,
+                                                   &t->shape[TENSOR_MAX_DIMS - 1]);
+        if (!fits)
             return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" has a shape too large to be real",
                            path, en->name);
-        if (n_dims < TENSOR_MAX_DIMS)
-            t->shape[n_dims] = (int64_t)d;
-        n_dims++;
     }
     *n_bytes = n * (uint64_t)dtype_info(t->dtype)->block_bytes;
-    if (n_dims > TENSOR_MAX_DIMS) {
-        t->dtype = DT_NONE;
-        n_dims = TENSOR_MAX_DIMS;
-    }
     t->n_dims = n_dims;
     t->ld = tensor_cols(t);
     return ERR_OK;

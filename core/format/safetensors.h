@@ -26,9 +26,10 @@
 
 struct st_entry {
     char *name;
-    char dtype_name[16];  /* as the file has it */
-    struct tensor tensor; /* data points into the map. A dtype that decant does not know, or more
-                           * than TENSOR_MAX_DIMS dims: dtype DT_NONE and data NULL */
+    char dtype_name[16]; /* as the file has it */
+    struct tensor
+        tensor; /* data points into the map; dtype DT_NONE and data NULL where decant does
+                 * not know the dtype. Dims past TENSOR_MAX_DIMS are folded into the last */
     uint64_t offset, n_bytes; /* in the file's data */
 };
 struct safetensors {
