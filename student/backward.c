@@ -79,8 +79,8 @@ static void attention_backward(struct student *s, struct student_acts *a, struct
     struct attn_dims dims = student_attn_dims(c);
     product_grad(s, &dattn, dx, &a->attn, STUDENT_O, STUDENT_OB, i);
     d->zero(d, dqkv.data, (size_t)(T * W) * sizeof(float));
-    d->attention_grad(d, &dq, &dk, &dv, &dattn, &a->q, &a->k, &a->v, &a->attn, a->lse,
-                      w->doc_start, &dims);
+    d->attention_grad(d, &dq, &dk, &dv, &dattn, &a->q, &a->k, &a->v, &a->attn, a->lse, w->doc_start,
+                      &dims);
     d->rope(d, &dq, w->positions, H, D, 0, &s->rope, true);
     d->rope(d, &dk, w->positions, G, D, 0, &s->rope, true);
     if (c->qk_norm) {

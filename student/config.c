@@ -94,8 +94,10 @@ static err_code check(const struct student_config *c, const char *where, struct 
                    r->low_freq_factor, r->high_freq_factor);
     if (r->type == STUDENT_ROPE_YARN &&
         !(r->beta_fast > 0 && r->beta_slow > 0 && r->beta_fast < 1e6 && r->beta_slow < 1e6 &&
-          fabs(r->attention_factor) < 1e3 && fabs(r->mscale) < 1e3 && fabs(r->mscale_all_dim) < 1e3))
-        return bad(where, e, "yarn rope scaling with beta_fast %g, beta_slow %g, attention_factor %g",
+          fabs(r->attention_factor) < 1e3 && fabs(r->mscale) < 1e3 &&
+          fabs(r->mscale_all_dim) < 1e3))
+        return bad(where, e,
+                   "yarn rope scaling with beta_fast %g, beta_slow %g, attention_factor %g",
                    r->beta_fast, r->beta_slow, r->attention_factor);
     return ERR_OK;
 }
@@ -111,9 +113,10 @@ static err_code rope_type(struct student_rope *r, const struct json *j, const ch
             r->type = (enum student_rope_type)i;
             return ERR_OK;
         }
-    return err_set(e, ERR_UNSUPPORTED,
-                   "%s: rope scaling of type \"%.80s\"; decant knows default, linear, llama3 and yarn",
-                   j->name, name);
+    return err_set(
+        e, ERR_UNSUPPORTED,
+        "%s: rope scaling of type \"%.80s\"; decant knows default, linear, llama3 and yarn",
+        j->name, name);
 }
 
 /* The object is "rope_parameters" (transformers 5, with theta inside) or "rope_scaling". */
@@ -163,7 +166,8 @@ static err_code refuse_unknown(struct student_config *c, const struct json *j, s
     bool window = false;
     err_code rc = json_opt_str(j, j->root, "hidden_act", &act, e);
     if (!rc && strcmp(act, "silu"))
-        rc = err_set(e, ERR_UNSUPPORTED, "%s: hidden_act \"%.80s\"; decant knows silu", j->name, act);
+        rc = err_set(e, ERR_UNSUPPORTED, "%s: hidden_act \"%.80s\"; decant knows silu", j->name,
+                     act);
     if (!rc)
         rc = json_opt_bool(j, j->root, "use_sliding_window", &window, e);
     if (!rc && window)
@@ -171,8 +175,8 @@ static err_code refuse_unknown(struct student_config *c, const struct json *j, s
                      "%s: use_sliding_window is on; decant's attention sees the whole document",
                      j->name);
     const cJSON *types = json_at(j->root, "layer_types"), *t;
-    cJSON_ArrayForEach(t, types) if (!rc && !(cJSON_IsString(t) &&
-                                              !strcmp(t->valuestring, "full_attention"))) rc =
+    cJSON_ArrayForEach(
+        t, types) if (!rc && !(cJSON_IsString(t) && !strcmp(t->valuestring, "full_attention"))) rc =
         err_set(e, ERR_UNSUPPORTED, "%s: layer_types has \"%.80s\"; decant knows full_attention",
                 j->name, cJSON_IsString(t) ? t->valuestring : "(no string)");
     return rc ? rc : json_opt_num(j, j->root, "attention_dropout", &c->attention_dropout, e);
@@ -226,7 +230,8 @@ err_code student_config_json(struct student_config *c, const struct json *j, str
         (rc = read_biases(c, j, e)) || (rc = refuse_unknown(c, j, e)))
         return rc;
     if (!json_at(o, "head_dim") && c->arch != STUDENT_QWEN3 && c->hidden % c->n_heads)
-        return bad(j->name, e, "hidden_size %lld is no multiple of %lld heads and there is no head_dim",
+        return bad(j->name, e,
+                   "hidden_size %lld is no multiple of %lld heads and there is no head_dim",
                    (long long)c->hidden, (long long)c->n_heads);
     if (c->head_dim < 2)
         return bad(j->name, e, "a head width of %lld", (long long)c->head_dim);
@@ -261,9 +266,10 @@ static err_code gguf_rope(struct student_config *c, struct gguf_reader *r, struc
     if (rc || (rc = gguf_opt_int(g, key_of(r, "rope.dimension_count"), 1, MAX_WIDTH, &dims, e)))
         return rc;
     if (dims != c->head_dim)
-        return err_set(e, ERR_UNSUPPORTED, "%s: %s is %lld but a head is %lld wide; decant rotates "
-                       "whole heads only", gguf_path(g), r->key, (long long)dims,
-                       (long long)c->head_dim);
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: %s is %lld but a head is %lld wide; decant rotates "
+                       "whole heads only",
+                       gguf_path(g), r->key, (long long)dims, (long long)c->head_dim);
     p->mode = c->arch == STUDENT_LLAMA ? ROPE_INTERLEAVED : ROPE_HALF;
     if (gguf_find(g, key_of(r, "rope.scaling.type"), &v)) {
         const char *s;
@@ -299,8 +305,10 @@ static err_code gguf_rope(struct student_config *c, struct gguf_reader *r, struc
     struct tensor t;
     gguf_tensor_at(g, i, &name, &t, NULL);
     if (t.dtype != DT_F32 || tensor_n(&t) != c->head_dim / 2 || p->type != STUDENT_ROPE_DEFAULT)
-        return err_set(e, ERR_FORMAT, "%s: rope_freqs.weight should be %lld float32 values, with no "
-                       "other rope scaling", gguf_path(g), (long long)(c->head_dim / 2));
+        return err_set(e, ERR_FORMAT,
+                       "%s: rope_freqs.weight should be %lld float32 values, with no "
+                       "other rope scaling",
+                       gguf_path(g), (long long)(c->head_dim / 2));
     p->type = STUDENT_ROPE_GGUF;
     p->divisors = t.data;
     for (int64_t d = 0; d < c->head_dim / 2; d++)
@@ -333,8 +341,8 @@ static err_code gguf_sizes(struct student_config *c, struct gguf_reader *r, stru
     if ((rc = gguf_opt_int(g, key_of(r, "attention.value_length"), 2, MAX_WIDTH, &value, e)))
         return rc;
     if (value != c->head_dim || c->head_dim < 2)
-        return err_set(e, ERR_UNSUPPORTED, "%s: keys %lld wide and values %lld wide",
-                       gguf_path(g), (long long)c->head_dim, (long long)value);
+        return err_set(e, ERR_UNSUPPORTED, "%s: keys %lld wide and values %lld wide", gguf_path(g),
+                       (long long)c->head_dim, (long long)value);
     return ERR_OK;
 }
 

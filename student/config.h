@@ -1,5 +1,5 @@
-/* The shape of a dense student: Llama, Qwen2/Qwen2.5 and Qwen3, which differ in biases, the norms of
- * queries and keys, and the scaling of rotary positions.
+/* The shape of a dense student: Llama, Qwen2/Qwen2.5 and Qwen3, which differ in biases, the norms
+ * of queries and keys, and the scaling of rotary positions.
  *
  * Read from an HF config.json or from a GGUF file's metadata. Every number is checked against a
  * range, and the number of parameters against overflow, before anything is sized by it. An
@@ -28,12 +28,12 @@ struct student_rope {
     enum student_rope_type type;
     enum rope_mode mode; /* a GGUF file's Llama has its rows permuted: interleaved pairs */
     double theta, factor;
-    double low_freq_factor, high_freq_factor;                 /* llama3 */
-    double original_max_positions;                            /* llama3, yarn */
-    double beta_fast, beta_slow, attention_factor;            /* yarn; attention_factor 0: derived */
-    double mscale, mscale_all_dim;                            /* yarn; 0: not given */
-    bool truncate;                                            /* yarn: whole-numbered ramp ends */
-    const float *divisors; /* gguf: [head_dim / 2], in the file's map */
+    double low_freq_factor, high_freq_factor;      /* llama3 */
+    double original_max_positions;                 /* llama3, yarn */
+    double beta_fast, beta_slow, attention_factor; /* yarn; attention_factor 0: derived */
+    double mscale, mscale_all_dim;                 /* yarn; 0: not given */
+    bool truncate;                                 /* yarn: whole-numbered ramp ends */
+    const float *divisors;                         /* gguf: [head_dim / 2], in the file's map */
 };
 
 struct student_config {
@@ -43,7 +43,7 @@ struct student_config {
     float norm_eps;
     double init_range; /* standard deviation of drawn weights */
     double attention_dropout;
-    bool tied;         /* the head is the embedding */
+    bool tied; /* the head is the embedding */
     bool qkv_bias, o_bias, mlp_bias;
     bool qk_norm; /* Qwen3: rmsnorm over each head of q and k, before rope */
     struct student_rope rope;

@@ -1,4 +1,5 @@
-/* The trainable student's forward: what is kept for the backward, and what can be computed again. */
+/* The trainable student's forward: what is kept for the backward, and what can be computed again.
+ */
 #include "student/work.h"
 
 #include <math.h>
@@ -78,8 +79,7 @@ static void norm_heads(struct student *s, struct student_acts *a, int64_t i)
     d->copy(d, &a->raw, &qk);
     for (int64_t h = 0; h < n; h++) {
         struct tensor head = work_cols(&a->qkv, h * D, D);
-        struct tensor w =
-            student_view(s, s->params, h < c->n_heads ? STUDENT_QN : STUDENT_KN, i);
+        struct tensor w = student_view(s, s->params, h < c->n_heads ? STUDENT_QN : STUDENT_KN, i);
         d->rmsnorm(d, &head, a->rstd_heads + h * s->work->max_tokens, &head, &w, c->norm_eps);
     }
 }

@@ -143,8 +143,8 @@ void student_layout_dispose(struct student_layout *l)
 }
 
 const struct student_slot *student_layout_find(const struct student_layout *l,
-                                               const struct student_config *c,
-                                               enum student_kind k, int64_t layer)
+                                               const struct student_config *c, enum student_kind k,
+                                               int64_t layer)
 {
     if (k >= STUDENT_N_KINDS)
         return NULL;

@@ -276,8 +276,13 @@ static void attention_block(struct model *m, int64_t i_layer, int64_t T)
         d->copy(d, &to_v, &from_v);
         *span = (struct attn_span){.k = ck, .v = cv, .n = r->pos + 1};
     }
-    struct attn_dims dims = {.n_heads = c->n_heads, .n_kv_heads = c->n_kv_heads, .dk = D, .dv = D,
-                             .ld_k = KV, .ld_v = KV, .scale = (float)(1 / sqrt((double)D))};
+    struct attn_dims dims = {.n_heads = c->n_heads,
+                             .n_kv_heads = c->n_kv_heads,
+                             .dk = D,
+                             .dv = D,
+                             .ld_k = KV,
+                             .ld_v = KV,
+                             .scale = (float)(1 / sqrt((double)D))};
     d->attention_cached(d, &attn, &q, s->spans, &dims);
     product(m, &x, &attn, l, STUDENT_O, STUDENT_OB, MATMUL_ADD);
 }
@@ -379,8 +384,7 @@ static err_code open_model(struct model *m, const char *path, struct err *e)
     m->inv_freq = mem_new((size_t)c->head_dim / 2, sizeof *m->inv_freq, e);
     if (!m->layers || !m->inv_freq)
         return ERR_NOMEM;
-    m->rope = (struct rope){
-        .mode = c->rope.mode, .n_dims = c->head_dim, .inv_freq = m->inv_freq};
+    m->rope = (struct rope){.mode = c->rope.mode, .n_dims = c->head_dim, .inv_freq = m->inv_freq};
     student_rope_freqs(c, m->inv_freq, &m->rope.scale);
     m->lm.arch = student_arch_name(c->arch);
     m->lm.n_vocab = c->n_vocab;

@@ -1,15 +1,15 @@
-/* The dense student, twice: as an lm over mapped weights (to run), and as flat float32 arrays with a
- * backward (to train).
+/* The dense student, twice: as an lm over mapped weights (to run), and as flat float32 arrays with
+ * a backward (to train).
  *
  *     struct lm *lm;                                            // run: HF directory or GGUF file
  *     if ((rc = student_lm_open("student.gguf", d, &lm, e))) return rc;
  *     ...core/lm/lm.h...
  *     lm_close(lm);
  *
- *     struct student *s;                                        // train: HF directory or config.json
- *     if ((rc = student_open("student/", d, seed, &s, e))) return rc;
- *     rc = student_reserve(s, &(struct student_options){.max_tokens = 8192}, e);
- *     for each micro-batch of a step: rc = student_backward(s, &b, 1.0f / n_valid, &loss_sum, e);
+ *     struct student *s;                                        // train: HF directory or
+ * config.json if ((rc = student_open("student/", d, seed, &s, e))) return rc; rc =
+ * student_reserve(s, &(struct student_options){.max_tokens = 8192}, e); for each micro-batch of a
+ * step: rc = student_backward(s, &b, 1.0f / n_valid, &loss_sum, e);
  *     ...s->grads to the optimizer, which changes s->params; student_zero_grads(s)...
  *     rc = student_save(s, "out/", DT_BF16, NULL, e);
  *     student_close(s);

@@ -39,8 +39,8 @@ typedef void fill_fn(const void *ctx, const struct student_slot *slot, int64_t r
                      float *dst);
 
 /* Fills every parameter, row by row: rows are independent, so threads share them. */
-static err_code fill_params(struct student *s, fill_fn *fill, const void *(*ctx_of)(void *, int64_t),
-                            void *all, struct err *e)
+static err_code fill_params(struct student *s, fill_fn *fill,
+                            const void *(*ctx_of)(void *, int64_t), void *all, struct err *e)
 {
     struct device *d = s->device;
     for (int64_t i = 0; i < s->layout.n_slots; i++) {
@@ -131,9 +131,10 @@ static err_code alloc_params(struct student *s, struct err *e)
     double need = (double)s->n_params * sizeof(float);
     double have = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     if (need > have)
-        return err_set(e, ERR_NOMEM,
-                       "%s: %.1f billion parameters are %.1f GB in float32; this machine has %.1f GB",
-                       s->source.name, (double)s->n_params * 1e-9, need * 1e-9, have * 1e-9);
+        return err_set(
+            e, ERR_NOMEM,
+            "%s: %.1f billion parameters are %.1f GB in float32; this machine has %.1f GB",
+            s->source.name, (double)s->n_params * 1e-9, need * 1e-9, have * 1e-9);
     s->params = s->device->alloc(s->device, s->n_params * sizeof(float), e);
     return s->params ? ERR_OK : err_context(e, "%s: its parameters", s->source.name);
 }
@@ -178,9 +179,9 @@ static err_code open_source(struct student *s, const char *path, struct err *e)
     }
     if (ends_with(path, ".json"))
         return json_open(&s->source, path, 16 << 20, e);
-    return err_set(e, ERR_USAGE,
-                   "%s: a student to train is an HF directory, or a config.json to draw weights for",
-                   path);
+    return err_set(
+        e, ERR_USAGE,
+        "%s: a student to train is an HF directory, or a config.json to draw weights for", path);
 }
 
 static err_code open_student(struct student *s, const char *path, uint64_t seed, struct err *e)
@@ -332,10 +333,14 @@ static err_code save_tensors(const struct student *s, const char *path, enum dty
 
 static err_code copy_tokenizer(const char *from, const char *to, struct err *e)
 {
-    static const char *const names[] = {"tokenizer.json",       "tokenizer_config.json",
-                                        "generation_config.json", "special_tokens_map.json",
-                                        "added_tokens.json",    "vocab.json",
-                                        "merges.txt",           "chat_template.jinja"};
+    static const char *const names[] = {"tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "generation_config.json",
+                                        "special_tokens_map.json",
+                                        "added_tokens.json",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "chat_template.jinja"};
     err_code rc = ERR_OK;
     for (size_t i = 0; i < sizeof names / sizeof *names && !rc; i++) {
         char *src = path_join(from, names[i], e), *dst = path_join(to, names[i], e);
@@ -375,8 +380,8 @@ uint64_t student_hash(const struct student *s)
 {
     enum { PIECE = 1 << 16, N = STAGE_ELEMS / PIECE };
     const struct student_config *c = &s->config;
-    int64_t shape[] = {c->arch, c->n_layers, c->hidden, c->n_heads, c->n_kv_heads, c->head_dim,
-                       c->ffn, c->n_vocab};
+    int64_t shape[] = {c->arch,       c->n_layers, c->hidden, c->n_heads,
+                       c->n_kv_heads, c->head_dim, c->ffn,    c->n_vocab};
     uint64_t h[N + 1] = {[N] = rng_hash(shape, sizeof shape)};
     float *stage = mem_new(STAGE_ELEMS, sizeof *stage, NULL);
     for (size_t i = 0; stage && i < s->n_params; i += STAGE_ELEMS) {

@@ -1,4 +1,5 @@
-/* Activations: how much memory a step needs, where each buffer lies, and the batch on the device. */
+/* Activations: how much memory a step needs, where each buffer lies, and the batch on the device.
+ */
 #include "student/work.h"
 
 #include <string.h>
@@ -71,7 +72,8 @@ static uint64_t place(struct student_work *w, const struct student_config *c, st
  * efficient product. */
 static int64_t choose_head_rows(const struct student_config *c, int64_t T)
 {
-    double width = (double)c->ffn + (double)(2 * c->n_heads + 2 * c->n_kv_heads) * (double)c->head_dim;
+    double width =
+        (double)c->ffn + (double)(2 * c->n_heads + 2 * c->n_kv_heads) * (double)c->head_dim;
     double fit = (double)T * width / (double)c->n_vocab;
     int64_t rows = fit < MIN_HEAD_ROWS ? MIN_HEAD_ROWS : fit > 1 << 20 ? 1 << 20 : (int64_t)fit;
     return at_most(rows, T);

@@ -22,13 +22,13 @@ struct student_work {
     float *gateup; /* [L - n_recompute][T, 2F] of the layers from n_recompute on */
 
     /* shared by layers; logits use the memory of ffn, dqkv and dattn */
-    float *gateup_shared; /* [T, 2F] of the layers before n_recompute */
-    float *h, *dh, *dx; /* [T, C] */
-    float *ffn;         /* [T, F] */
-    float *dqkv;        /* [T, W] */
-    float *dattn;       /* [T, H D] */
-    float *logits;      /* [head_rows, V] */
-    float *draw;        /* [T, (H+G) D] Qwen3 only */
+    float *gateup_shared;                /* [T, 2F] of the layers before n_recompute */
+    float *h, *dh, *dx;                  /* [T, C] */
+    float *ffn;                          /* [T, F] */
+    float *dqkv;                         /* [T, W] */
+    float *dattn;                        /* [T, H D] */
+    float *logits;                       /* [head_rows, V] */
+    float *draw;                         /* [T, (H+G) D] Qwen3 only */
     float *head_x, *head_dx, *head_rstd; /* [head_rows, C], and [head_rows] */
 
     /* the batch, on the device; rows with a target, gathered: row, target, weight */
