@@ -4,15 +4,20 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Names out of files may hold line ends or a terminal's escape sequences. */
+static void clean(char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7F)
+            *s = '?';
+}
+
 err_code err_setv(struct err *e, err_code code, const char *fmt, va_list ap)
 {
     if (e) {
         e->code = code;
         vsnprintf(e->msg, sizeof e->msg, fmt, ap);
-        /* Names out of files may hold line ends or a terminal's escape sequences. */
-        for (char *s = e->msg; *s; s++)
-            if ((unsigned char)*s < 0x20 || *s == 0x7F)
-                *s = '?';
+        clean(e->msg);
     }
     return code;
 }
@@ -37,6 +42,7 @@ err_code err_context(struct err *e, const char *fmt, ...)
     va_end(ap);
     memcpy(tail, e->msg, sizeof tail);
     snprintf(e->msg, sizeof e->msg, "%s: %.*s", head, (int)(sizeof tail - sizeof head - 3), tail);
+    clean(e->msg);
     return e->code;
 }
 

@@ -106,7 +106,7 @@ err_code json_opt_int(const struct json *j, const cJSON *node, const char *path,
     if (!v)
         return ERR_OK;
     if (!cJSON_IsNumber(v) || v->valuedouble != floor(v->valuedouble) ||
-        fabs(v->valuedouble) > 9007199254740992.0)
+        fabs(v->valuedouble) >= 0x1p53 /* from there on doubles skip some */)
         return wrong_kind(j, path, "a whole number", e);
     int64_t n = (int64_t)v->valuedouble;
     if (n < min || n > max)

@@ -15,12 +15,11 @@ struct rng rng_make(uint64_t seed, uint64_t a, uint64_t b)
     return (struct rng){.key = mix(seed), .stream = mix(mix(a) ^ b), .n = 0};
 }
 
-/* Two 64-bit words from one Philox block. */
-static void philox(const struct rng *r, uint64_t block, uint64_t out[2])
+void rng_block(uint64_t key, uint64_t stream, uint64_t block, uint64_t out[2])
 {
-    uint32_t c[4] = {(uint32_t)block, (uint32_t)(block >> 32), (uint32_t)r->stream,
-                     (uint32_t)(r->stream >> 32)};
-    uint32_t k0 = (uint32_t)r->key, k1 = (uint32_t)(r->key >> 32);
+    uint32_t c[4] = {(uint32_t)block, (uint32_t)(block >> 32), (uint32_t)stream,
+                     (uint32_t)(stream >> 32)};
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     for (int i = 0; i < 10; i++) {
         uint64_t p0 = (uint64_t)0xD2511F53u * c[0], p1 = (uint64_t)0xCD9E8D57u * c[2];
         uint32_t n0 = (uint32_t)(p1 >> 32) ^ c[1] ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c[3] ^ k1;
@@ -38,7 +37,7 @@ static void philox(const struct rng *r, uint64_t block, uint64_t out[2])
 uint64_t rng_u64(struct rng *r)
 {
     uint64_t out[2];
-    philox(r, r->n >> 1, out);
+    rng_block(r->key, r->stream, r->n >> 1, out);
     return out[r->n++ & 1];
 }
 

@@ -23,6 +23,9 @@ double rng_normal(struct rng *r);
 /* Uniform in 0 .. n-1, unbiased; n >= 1. */
 uint64_t rng_below(struct rng *r, uint64_t n);
 
+/* The generator itself: block number `block` of a stream, as two 64-bit words. rng_u64 walks it. */
+void rng_block(uint64_t key, uint64_t stream, uint64_t block, uint64_t out[2]);
+
 /* 64-bit mix of bytes (FNV-1a finished with the splitmix64 mixer), for keys; not cryptographic. */
 uint64_t rng_hash(const void *data, uint64_t n);
 

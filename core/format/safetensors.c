@@ -17,7 +17,7 @@ static uint64_t load_u64(const uint8_t *p)
 
 static bool whole_number(const cJSON *v, uint64_t *out)
 {
-    if (!cJSON_IsNumber(v) || !(v->valuedouble >= 0 && v->valuedouble <= 9007199254740992.0) ||
+    if (!cJSON_IsNumber(v) || !(v->valuedouble >= 0 && v->valuedouble < 0x1p53) ||
         v->valuedouble != (double)(uint64_t)v->valuedouble)
         return false;
     *out = (uint64_t)v->valuedouble;
