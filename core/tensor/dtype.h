@@ -35,10 +35,10 @@ enum dtype {
 };
 
 struct dtype_info {
-    const char *name;   /* "f32", "q4_k", ... */
-    int block_elems;    /* elements in a block: 1, 32 or 256 */
-    int block_bytes;    /* bytes of a block */
-    int gguf_type;      /* ggml_type number, -1 when GGUF has none */
+    const char *name;    /* "f32", "q4_k", ... */
+    int block_elems;     /* elements in a block: 1, 32 or 256 */
+    int block_bytes;     /* bytes of a block */
+    int gguf_type;       /* ggml_type number, -1 when GGUF has none */
     const char *hf_name; /* safetensors name ("F32", "BF16", "F8_E4M3"), NULL when it has none */
 };
 const struct dtype_info *dtype_info(enum dtype t);
@@ -48,10 +48,12 @@ enum dtype dtype_from_hf(const char *name);     /* DT_NONE likewise */
 /* Bytes of a row of n elements; false when n is no whole number of blocks or overflows. */
 bool dtype_row_bytes(enum dtype t, uint64_t n, uint64_t *bytes);
 
-/* n elements (whole blocks) to and from float32, portable and exact: the reference.
+/* n elements (whole blocks) to and from float32, exact; dtype_to_f32_portable is the reference for
+ * what dtype_to_f32 does with AVX2 (the same values; a NaN may have another payload).
  * dtype_from_f32 exists for the plain types (F32, F16, BF16, F8_E4M3; round to nearest even,
  * E4M3 saturates at 448). */
 void dtype_to_f32(enum dtype t, const void *src, float *dst, size_t n);
+void dtype_to_f32_portable(enum dtype t, const void *src, float *dst, size_t n);
 bool dtype_from_f32(enum dtype t, const float *src, void *dst, size_t n);
 
 float f16_to_f32(uint16_t h);
@@ -63,11 +65,30 @@ uint8_t f8_from_f32(float f);
 
 /* Block layouts. */
 #pragma pack(push, 1)
-struct block_q4_0 { uint16_t d; uint8_t qs[16]; };
-struct block_q5_0 { uint16_t d; uint8_t qh[4]; uint8_t qs[16]; };
-struct block_q8_0 { uint16_t d; int8_t qs[32]; };
-struct block_q4_k { uint16_t d, dmin; uint8_t scales[12]; uint8_t qs[128]; };
-struct block_q6_k { uint8_t ql[128]; uint8_t qh[64]; int8_t scales[16]; uint16_t d; };
+struct block_q4_0 {
+    uint16_t d;
+    uint8_t qs[16];
+};
+struct block_q5_0 {
+    uint16_t d;
+    uint8_t qh[4];
+    uint8_t qs[16];
+};
+struct block_q8_0 {
+    uint16_t d;
+    int8_t qs[32];
+};
+struct block_q4_k {
+    uint16_t d, dmin;
+    uint8_t scales[12];
+    uint8_t qs[128];
+};
+struct block_q6_k {
+    uint8_t ql[128];
+    uint8_t qh[64];
+    int8_t scales[16];
+    uint16_t d;
+};
 #pragma pack(pop)
 
 /* Sub-block j's (0..7) 6-bit scale and min of a Q4_K block. */
