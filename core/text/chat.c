@@ -30,7 +30,8 @@ err_code chat_init(struct chat *c, const struct tokenizer *tok, struct err *e)
     c->think_end = added(tok, "</think>");
     int32_t r1_user = added(tok, "<｜User｜>"), r1_assistant = added(tok, "<｜Assistant｜>");
     int32_t im_start = added(tok, "<|im_start|>"), im_end = added(tok, "<|im_end|>");
-    int32_t header = added(tok, "<|start_header_id|>"), header_end = added(tok, "<|end_header_id|>");
+    int32_t header = added(tok, "<|start_header_id|>"),
+            header_end = added(tok, "<|end_header_id|>");
     if (r1_user >= 0 && r1_assistant >= 0) {
         c->form = CHAT_R1;
         c->user = r1_user;

@@ -144,8 +144,8 @@ bool tok_utf8_valid(const char *s, size_t n);
 /* For a code point that Unicode 15 to 16 brought: an older one of the same general category and
  * length in UTF-8, which every PCRE2 knows; else 0. */
 uint32_t tok_unicode_stand_in(uint32_t cp);
-/* True for code points that HF's NFC, whose tables end at Unicode 9, leaves alone while newer tables
- * reorder or compose them. */
+/* True for code points that HF's NFC, whose tables end at Unicode 9, leaves alone while newer
+ * tables reorder or compose them. */
 bool tok_unicode_nfc_inert(uint32_t cp);
 bool tok_unicode_is_space(uint32_t cp);
 bool tok_unicode_is_word(uint32_t cp);
@@ -153,10 +153,10 @@ bool tok_unicode_is_word(uint32_t cp);
 /* ---- tok_vocab.c ---- */
 
 void tok_vocab_init(struct tokenizer *t);
-/* Sets id's raw form; its text is decoded from the byte alphabet, or the same when it is not written
- * in it. where names the place for errors. A second token of one id is an error. */
-err_code tok_vocab_add(struct tokenizer *t, const char *where, const char *raw, size_t n, int64_t id,
-                       uint32_t flags, struct err *e);
+/* Sets id's raw form; its text is decoded from the byte alphabet, or the same when it is not
+ * written in it. where names the place for errors. A second token of one id is an error. */
+err_code tok_vocab_add(struct tokenizer *t, const char *where, const char *raw, size_t n,
+                       int64_t id, uint32_t flags, struct err *e);
 /* Hash tables; a second id of one token is an error. Call when all tokens are in. */
 err_code tok_vocab_index(struct tokenizer *t, const char *where, struct err *e);
 int32_t tok_vocab_find_raw(const struct tokenizer *t, const char *raw, size_t n);
@@ -228,8 +228,8 @@ err_code tok_split_add_named(struct tokenizer *t, const char *where, const char 
 const char *tok_split_name(const struct tokenizer *t);
 /* Splits valid UTF-8; pieces are s->spans of *text, which may be replaced by a copy in s. first:
  * nothing stands before the text, or an added token. */
-err_code tok_split_run(const struct tokenizer *t, struct tok_scratch *s, const char **text, size_t n,
-                       struct err *e);
+err_code tok_split_run(const struct tokenizer *t, struct tok_scratch *s, const char **text,
+                       size_t n, struct err *e);
 void tok_split_dispose(struct tokenizer *t);
 
 /* ---- tok_regex.c ---- */
@@ -244,8 +244,8 @@ err_code tok_trie_add(struct tok_trie *t, const char *s, size_t n, int32_t id, s
 /* The id of exactly s, or -1. */
 int32_t tok_trie_find(const struct tok_trie *t, const char *s, size_t n);
 
-/* A walk over text: tok_added_next gives the next added token, id, that stands at [start, end) (with
- * the white space that it swallows), or id -1 and start = end = n after the last. */
+/* A walk over text: tok_added_next gives the next added token, id, that stands at [start, end)
+ * (with the white space that it swallows), or id -1 and start = end = n after the last. */
 struct tok_added_walk {
     const char *text;
     size_t n, at, taken; /* where to look on; end of the last token with its white space */

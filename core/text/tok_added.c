@@ -101,7 +101,8 @@ static bool stands_alone(const struct tok_added_walk *w, size_t start, size_t en
     return true;
 }
 
-void tok_added_next(const struct tokenizer *t, const struct tok_trie *trie, struct tok_added_walk *w)
+void tok_added_next(const struct tokenizer *t, const struct tok_trie *trie,
+                    struct tok_added_walk *w)
 {
     for (; w->at < w->n && trie->n; w->at++) {
         size_t len = 0;

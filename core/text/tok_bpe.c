@@ -1,6 +1,6 @@
 /* BPE of one pre-token: its bytes are the first symbols, neighbours merge in order of rank, then of
- * place, until no pair has a merge. A heap holds the candidates; one that has gone stale (a symbol of
- * it was merged elsewhere) is recognised when it comes up. O(n log n). */
+ * place, until no pair has a merge. A heap holds the candidates; one that has gone stale (a symbol
+ * of it was merged elsewhere) is recognised when it comes up. O(n log n). */
 #include "core/text/tok.h"
 
 static err_code grow(struct tok_scratch *s, size_t n, struct err *e)
@@ -79,8 +79,7 @@ static err_code symbols_init(const struct tokenizer *t, struct tok_scratch *s, c
             id = t->unk;
         if (id < 0)
             return no_byte(t, (unsigned char)word[i], e);
-        s->symbols[i] =
-            (struct tok_symbol){id, (int32_t)i - 1, i + 1 < n ? (int32_t)i + 1 : -1};
+        s->symbols[i] = (struct tok_symbol){id, (int32_t)i - 1, i + 1 < n ? (int32_t)i + 1 : -1};
     }
     return ERR_OK;
 }

@@ -18,7 +18,8 @@ static const char *type_of(const cJSON *node)
     return cJSON_IsString(type) ? type->valuestring : "";
 }
 
-static err_code unknown(const struct tokenizer *t, const char *key, const cJSON *node, struct err *e)
+static err_code unknown(const struct tokenizer *t, const char *key, const cJSON *node,
+                        struct err *e)
 {
     const char *type = type_of(node);
     return err_set(e, ERR_UNSUPPORTED, "%s: %s of type \"%.60s\" is not supported", t->name, key,
@@ -34,10 +35,11 @@ static err_code load_vocab(struct tokenizer *t, const cJSON *vocab, struct err *
     for (const cJSON *v = vocab->child; v; v = v->next) {
         if (!cJSON_IsNumber(v) || !(v->valuedouble >= 0 && v->valuedouble <= TOK_MAX_ID) ||
             v->valuedouble != (int64_t)v->valuedouble)
-            return err_set(e, ERR_FORMAT,
-                           "%s: \"model.vocab\": the id of \"%.60s\" should be a whole number from 0 "
-                           "to %d",
-                           t->name, v->string, TOK_MAX_ID);
+            return err_set(
+                e, ERR_FORMAT,
+                "%s: \"model.vocab\": the id of \"%.60s\" should be a whole number from 0 "
+                "to %d",
+                t->name, v->string, TOK_MAX_ID);
         err_code rc = tok_vocab_add(t, "model.vocab", v->string, strlen(v->string),
                                     (int64_t)v->valuedouble, TOK_MODEL, e);
         if (rc)
@@ -182,8 +184,8 @@ static err_code parse_behavior(struct tokenizer *t, const char *name, enum tok_b
             *b = (enum tok_behavior)i;
             return ERR_OK;
         }
-    return err_set(e, ERR_UNSUPPORTED, "%s: pre_tokenizer: Split's behavior \"%.60s\" is not supported",
-                   t->name, name);
+    return err_set(e, ERR_UNSUPPORTED,
+                   "%s: pre_tokenizer: Split's behavior \"%.60s\" is not supported", t->name, name);
 }
 
 static err_code load_split(struct tokenizer *t, const struct json *j, const cJSON *p, struct err *e)
@@ -229,8 +231,8 @@ static err_code load_pre_tokenizer(struct tokenizer *t, const struct json *j, co
     if (!strcmp(type, "Digits")) {
         rc = json_opt_bool(j, p, "individual_digits", &each, e);
         return rc ? rc
-                  : tok_split_add(t, "pre_tokenizer", "\\p{N}", each ? TOK_ISOLATED : TOK_CONTIGUOUS,
-                                  false, e);
+                  : tok_split_add(t, "pre_tokenizer", "\\p{N}",
+                                  each ? TOK_ISOLATED : TOK_CONTIGUOUS, false, e);
     }
     if (!strcmp(type, "ByteLevel")) {
         rc = json_opt_bool(j, p, "add_prefix_space", &space, e);
@@ -277,8 +279,8 @@ static err_code config_token(const struct tokenizer *t, const struct json *j, co
     text = v->valuestring;
     int32_t found = tokenizer_find(t, text);
     if (found < 0)
-        return err_set(e, ERR_FORMAT, "%s: \"%s\" is \"%.60s\", which %s does not have", j->name, key,
-                       text, t->name);
+        return err_set(e, ERR_FORMAT, "%s: \"%s\" is \"%.60s\", which %s does not have", j->name,
+                       key, text, t->name);
     *id = found;
     return ERR_OK;
 }
@@ -418,8 +420,9 @@ static err_code load_json(struct tokenizer *t, const char *dir, struct err *e)
     if (!rc)
         rc = load_pre_tokenizer(t, &j, json_at(j.root, "pre_tokenizer"), e);
     if (!rc && !t->byte_level)
-        rc = err_set(e, ERR_UNSUPPORTED, "%s: pre_tokenizer has no ByteLevel; decant does byte-level BPE only",
-                     t->name);
+        rc =
+            err_set(e, ERR_UNSUPPORTED,
+                    "%s: pre_tokenizer has no ByteLevel; decant does byte-level BPE only", t->name);
     if (!rc)
         rc = check_decoder(t, json_at(j.root, "decoder"), e);
     if (!rc)
@@ -434,9 +437,9 @@ err_code tok_hf_load(struct tokenizer *t, const char *path, struct err *e)
 {
     bool is_dir = file_is_dir(path);
     const char *base = path_base(path);
-    char *dir = is_dir ? mem_strdup(path, e)
-                       : base == path ? mem_strdup(".", e)
-                                      : mem_strndup(path, (size_t)(base - path), e);
+    char *dir = is_dir         ? mem_strdup(path, e)
+                : base == path ? mem_strdup(".", e)
+                               : mem_strndup(path, (size_t)(base - path), e);
     t->name = is_dir ? path_join(path, "tokenizer.json", e) : mem_strdup(path, e);
     err_code rc = dir && t->name ? ERR_OK : ERR_NOMEM;
     if (!rc)

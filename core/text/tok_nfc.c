@@ -1,6 +1,6 @@
 /* NFC: canonical decomposition, canonical order, composition. utf8proc composes; the order is made
- * here by a counting sort within each run of marks, because utf8proc's own takes quadratic time on a
- * long run. */
+ * here by a counting sort within each run of marks, because utf8proc's own takes quadratic time on
+ * a long run. */
 #include "core/text/tok.h"
 
 #include <stdlib.h>
@@ -72,9 +72,9 @@ static err_code compose(const char *text, size_t n, utf8proc_int32_t **cps, size
                 return rc;
             *cap = more;
         }
-        utf8proc_ssize_t k =
-            utf8proc_decompose_char((utf8proc_int32_t)cp, *cps + n_cps,
-                                    (utf8proc_ssize_t)(*cap - n_cps), UTF8PROC_DECOMPOSE, &boundary);
+        utf8proc_ssize_t k = utf8proc_decompose_char((utf8proc_int32_t)cp, *cps + n_cps,
+                                                     (utf8proc_ssize_t)(*cap - n_cps),
+                                                     UTF8PROC_DECOMPOSE, &boundary);
         if (k < 0 || n_cps + (size_t)k > *cap)
             return err_set(e, ERR_FORMAT, "NFC: U+%04X cannot be decomposed: %s", cp,
                            k < 0 ? utf8proc_errmsg(k) : "too long");
@@ -83,8 +83,8 @@ static err_code compose(const char *text, size_t n, utf8proc_int32_t **cps, size
     err_code rc = order_marks(*cps, n_cps, e);
     if (rc)
         return rc;
-    utf8proc_ssize_t k = utf8proc_normalize_utf32(*cps, (utf8proc_ssize_t)n_cps,
-                                                  UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    utf8proc_ssize_t k =
+        utf8proc_normalize_utf32(*cps, (utf8proc_ssize_t)n_cps, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
     if (k < 0)
         return err_set(e, ERR_FORMAT, "NFC: %s", utf8proc_errmsg(k));
     rc = buf_reserve(out, (size_t)k * 4, e);

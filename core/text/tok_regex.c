@@ -1,13 +1,14 @@
-/* HF tokenizers run Split's patterns through Oniguruma with Ruby's syntax. Most of what tokenizers use
- * means the same in PCRE2; what means something else there is rewritten here (\s, \d, \v) or refused
- * by name (\w, \h, \b, sets inside sets, options in the middle, ...), so that a pattern that gets
- * through splits as it does in HF. Sources: Oniguruma doc/RE, pcre2pattern(3). */
+/* HF tokenizers run Split's patterns through Oniguruma with Ruby's syntax. Most of what tokenizers
+ * use means the same in PCRE2; what means something else there is rewritten here (\s, \d, \v) or
+ * refused by name (\w, \h, \b, sets inside sets, options in the middle, ...), so that a pattern
+ * that gets through splits as it does in HF. Sources: Oniguruma doc/RE, pcre2pattern(3). */
 #include "core/text/tok.h"
 
 #include <stdlib.h>
 
 #define WHITE_SPACE                                                                                \
-    "\\t-\\r\\x20\\x85\\xA0\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
+    "\\t-\\r\\x20\\x85\\xA0\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{"   \
+    "3000}"
 
 struct regex {
     const char *p, *at;
@@ -29,9 +30,10 @@ static err_code put(struct regex *r, const char *s, size_t n_read)
 
 static bool is_category(const char *s, size_t n)
 {
-    static const char *const names[] = {
-        "L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn", "Mc", "Me", "N",  "Nd", "Nl", "No", "P",  "Pc",
-        "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp", NULL};
+    static const char *const names[] = {"L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn",
+                                        "Mc", "Me", "N",  "Nd", "Nl", "No", "P",  "Pc",
+                                        "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S",  "Sm",
+                                        "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp", NULL};
     for (int i = 0; names[i]; i++)
         if (strlen(names[i]) == n && !memcmp(names[i], s, n))
             return true;
@@ -110,7 +112,8 @@ static err_code escape(struct regex *r, bool in_class)
     }
     if ((c == 'A' || c == 'z') && !in_class)
         return put(r, c == 'A' ? "\\A" : "\\z", 2);
-    if (c > 0x20 && c < 0x7F && !(c >= '0' && c <= '9') && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z')) {
+    if (c > 0x20 && c < 0x7F && !(c >= '0' && c <= '9') &&
+        !((c | 0x20) >= 'a' && (c | 0x20) <= 'z')) {
         char both[3] = {'\\', c, 0};
         return put(r, both, 2);
     }

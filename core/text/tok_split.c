@@ -13,7 +13,8 @@
     "[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
 /* What llama.cpp calls by a name (its tokenizer.ggml.pre), with the patterns of the model's own
- * tokenizer.json. Where two names share patterns, the first is the one that tok_split_name gives. */
+ * tokenizer.json. Where two names share patterns, the first is the one that tok_split_name gives.
+ */
 static const struct known {
     const char *name;
     const char *patterns[3];
@@ -22,7 +23,8 @@ static const struct known {
     {"qwen2", {QWEN2_REGEX}, false, true},
     {"deepseek-r1-qwen", {QWEN2_REGEX}, false, true},
     {"deepseek-v3",
-     {"\\p{N}{1,3}", "[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-\xE3\x82\x9F\xE3\x82\xA0-\xE3\x83\xBF]+",
+     {"\\p{N}{1,3}",
+      "[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-\xE3\x82\x9F\xE3\x82\xA0-\xE3\x83\xBF]+",
       DEEPSEEK3_REGEX},
      false,
      false},
@@ -63,8 +65,8 @@ static err_code stage_new(struct tokenizer *t, const char *where, struct tok_sta
         return err_set(e, ERR_UNSUPPORTED, "%s: %s has more than %d steps", t->name, where,
                        TOK_MAX_STAGES);
     if (t->byte_level)
-        return err_set(e, ERR_UNSUPPORTED, "%s: %s: a step after ByteLevel is not supported", t->name,
-                       where);
+        return err_set(e, ERR_UNSUPPORTED, "%s: %s: a step after ByteLevel is not supported",
+                       t->name, where);
     *s = &t->stages[t->n_stages++];
     return ERR_OK;
 }
@@ -175,8 +177,8 @@ struct joiner {
     struct tok_spans *out;
 };
 
-/* Merging into the piece after a match: HF walks backwards; a match goes in front of what follows it
- * unless that is a match. Here the decision is made when the follower comes. */
+/* Merging into the piece after a match: HF walks backwards; a match goes in front of what follows
+ * it unless that is a match. Here the decision is made when the follower comes. */
 static err_code join(struct joiner *j, size_t start, size_t end, bool match, struct err *e)
 {
     struct tok_spans *o = j->out;
@@ -211,8 +213,8 @@ static err_code match_error(const struct tokenizer *t, int code, struct err *e)
 {
     PCRE2_UCHAR msg[200];
     pcre2_get_error_message(code, msg, sizeof msg);
-    return err_set(e, ERR_UNSUPPORTED, "%s: pre_tokenizer: a regex gave up on the text: %s", t->name,
-                   (char *)msg);
+    return err_set(e, ERR_UNSUPPORTED, "%s: pre_tokenizer: a regex gave up on the text: %s",
+                   t->name, (char *)msg);
 }
 
 static int match_once(const struct tok_stage *st, struct tok_scratch *s, const char *text, size_t n,
@@ -324,8 +326,8 @@ static err_code prepare(struct tok_scratch *s, size_t n, struct err *e)
     return ERR_OK;
 }
 
-err_code tok_split_run(const struct tokenizer *t, struct tok_scratch *s, const char **text, size_t n,
-                       struct err *e)
+err_code tok_split_run(const struct tokenizer *t, struct tok_scratch *s, const char **text,
+                       size_t n, struct err *e)
 {
     const char *seen = *text;
     s->spans.n = 0;

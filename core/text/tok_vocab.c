@@ -36,7 +36,8 @@ static err_code arena_add(struct tokenizer *t, const char *s, size_t n, uint32_t
     return rc ? rc : buf_add(&t->arena, "", 1, e);
 }
 
-/* Decodes raw from the byte alphabet to the end of the arena; false when it is not written in it. */
+/* Decodes raw from the byte alphabet to the end of the arena; false when it is not written in it.
+ */
 static err_code arena_decode(struct tokenizer *t, struct tok_entry *x, const char *raw, size_t n,
                              struct err *e)
 {
@@ -69,12 +70,13 @@ static err_code arena_decode(struct tokenizer *t, struct tok_entry *x, const cha
     return ERR_OK;
 }
 
-err_code tok_vocab_add(struct tokenizer *t, const char *where, const char *raw, size_t n, int64_t id,
-                       uint32_t flags, struct err *e)
+err_code tok_vocab_add(struct tokenizer *t, const char *where, const char *raw, size_t n,
+                       int64_t id, uint32_t flags, struct err *e)
 {
     if (id < 0 || id > TOK_MAX_ID)
-        return err_set(e, ERR_FORMAT, "%s: %s: token \"%.60s\" has the id %lld; ids go from 0 to %d",
-                       t->name, where, raw, (long long)id, TOK_MAX_ID);
+        return err_set(e, ERR_FORMAT,
+                       "%s: %s: token \"%.60s\" has the id %lld; ids go from 0 to %d", t->name,
+                       where, raw, (long long)id, TOK_MAX_ID);
     if (memchr(raw, 0, n) || !tok_utf8_valid(raw, n))
         return err_set(e, ERR_FORMAT, "%s: %s: the token of id %lld is not valid UTF-8", t->name,
                        where, (long long)id);
@@ -133,8 +135,9 @@ err_code tok_vocab_index(struct tokenizer *t, const char *where, struct err *e)
         const char *raw = t->arena.data + x->raw, *text = t->arena.data + x->text;
         uint32_t *slot = slot_of(t, t->by_raw, true, raw, x->n_raw);
         if (*slot)
-            return err_set(e, ERR_FORMAT, "%s: %s: token \"%.60s\" is there twice, as %lld and %lld",
-                           t->name, where, raw, (long long)*slot - 1, (long long)id);
+            return err_set(e, ERR_FORMAT,
+                           "%s: %s: token \"%.60s\" is there twice, as %lld and %lld", t->name,
+                           where, raw, (long long)*slot - 1, (long long)id);
         *slot = (uint32_t)id + 1;
         if ((x->flags & TOK_ALPHABET) && (x->flags & TOK_MODEL)) {
             *slot_of(t, t->by_text, false, text, x->n_text) = (uint32_t)id + 1;
@@ -176,7 +179,8 @@ err_code tok_vocab_merge(struct tokenizer *t, const char *where, const char *a, 
             return rc;
     }
     if (m.left < 0 || m.right < 0 || m.out < 0)
-        return err_set(e, ERR_FORMAT, "%s: %s: merge %lld (\"%.*s\" + \"%.*s\"): %s not in the vocabulary",
+        return err_set(e, ERR_FORMAT,
+                       "%s: %s: merge %lld (\"%.*s\" + \"%.*s\"): %s not in the vocabulary",
                        t->name, where, (long long)t->n_merges, na > 60 ? 60 : (int)na, a,
                        nb > 60 ? 60 : (int)nb, b,
                        m.left < 0    ? "the left part is"
@@ -201,8 +205,10 @@ err_code tok_vocab_merge_line(struct tokenizer *t, const char *where, const char
     const char *space = memchr(s, ' ', n);
     size_t na = space ? (size_t)(space - s) : 0;
     if (!space || !na || na + 1 == n || memchr(space + 1, ' ', n - na - 1))
-        return err_set(e, ERR_FORMAT, "%s: %s: merge %lld is \"%.*s\"; it should be two tokens with a space between",
-                       t->name, where, (long long)t->n_merges, n > 60 ? 60 : (int)n, s);
+        return err_set(
+            e, ERR_FORMAT,
+            "%s: %s: merge %lld is \"%.*s\"; it should be two tokens with a space between", t->name,
+            where, (long long)t->n_merges, n > 60 ? 60 : (int)n, s);
     return tok_vocab_merge(t, where, s, na, space + 1, n - na - 1, e);
 }
 

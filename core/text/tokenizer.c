@@ -131,8 +131,8 @@ static bool known_id(const struct tokenizer *t, int32_t id)
     return id >= 0 && id < t->n;
 }
 
-static err_code decode_one(const struct tokenizer *t, int32_t id, bool skip_special, struct buf *out,
-                           struct err *e)
+static err_code decode_one(const struct tokenizer *t, int32_t id, bool skip_special,
+                           struct buf *out, struct err *e)
 {
     if (!known_id(t, id))
         return err_set(e, ERR_USAGE, "token %d is outside the vocabulary of %lld tokens", id,
@@ -291,7 +291,8 @@ err_code tokenizer_merge(const struct tokenizer *t, int64_t i, struct buf *out, 
 {
     if (i < 0 || i >= t->n_merges)
         return err_set(e, ERR_USAGE, "merge %lld of %lld", (long long)i, (long long)t->n_merges);
-    const struct tok_entry *a = &t->entries[t->merges[i].left], *b = &t->entries[t->merges[i].right];
+    const struct tok_entry *a = &t->entries[t->merges[i].left],
+                           *b = &t->entries[t->merges[i].right];
     err_code rc = buf_add(out, t->arena.data + a->raw, a->n_raw, e);
     if (!rc)
         rc = buf_add(out, " ", 1, e);
@@ -330,7 +331,8 @@ static int32_t well_known(const struct tokenizer *t, const char *const *names)
 
 err_code tok_finish(struct tokenizer *t, struct err *e)
 {
-    static const char *const begins[] = {"<｜begin▁of▁sentence｜>", "<|begin_of_text|>", "<s>", NULL};
+    static const char *const begins[] = {"<｜begin▁of▁sentence｜>", "<|begin_of_text|>", "<s>",
+                                         NULL};
     static const char *const ends[] = {"<｜end▁of▁sentence｜>", "<|end_of_text|>", "</s>",
                                        "<|endoftext|>", NULL};
     err_code rc = tok_vocab_index_added(t, e);
