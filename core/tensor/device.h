@@ -81,7 +81,7 @@ struct adamw {
  * chosen, so top_k <= topk_group * n_experts / n_group. */
 #define ROUTE_MAX_EXPERTS 1024
 struct route {
-    int64_t n_experts, top_k; /* n_experts <= ROUTE_MAX_EXPERTS, a multiple of n_group */
+    int64_t n_experts, top_k;    /* n_experts <= ROUTE_MAX_EXPERTS, a multiple of n_group */
     int64_t n_group, topk_group; /* 1, 1: no groups */
     bool sigmoid;                /* scores: sigmoid, else softmax over E */
     bool group_top2;             /* a group's score: sum of its 2 best (noaux_tc), else its best */
@@ -105,9 +105,9 @@ struct device {
     /* ---- products
      * y[T,N] = x[T,K] . w[N,K]^T (+ bias[N] when not NULL). w: any dtype; F8 with its scales.
      * Block types (Q4_0, Q5_0, Q8_0, Q4_K, Q6_K), with or without MATMUL_ROWWISE (they always are
-     * rowwise): x is rounded to 8-bit blocks (Q8_0 blocks of 32 for the 32-types; 256 with a float
-     * scale for K types) and multiplied in integers, as llama.cpp does; ref/ rounds x the same way.
-     */
+     * rowwise): x is rounded to 8-bit blocks (32 or 256 at a time, as w's blocks
+     * are; scale max|x| / 127 in float32) and multiplied in integers, much as llama.cpp does; ref/
+     * rounds x the same way. */
     void (*matmul)(struct device *d, struct tensor *y, const struct tensor *x,
                    const struct tensor *w, const struct tensor *bias, unsigned flags);
     /* dx[T,K] = dy[T,N] . w[N,K] (MATMUL_ADD: +=; MATMUL_ROWWISE as above). w: F32, F16, BF16 and
@@ -155,9 +155,8 @@ struct device {
     /* dq, dk, dv += . */
     void (*attention_grad)(struct device *d, struct tensor *dq, struct tensor *dk,
                            struct tensor *dv, const struct tensor *dout, const struct tensor *q,
-                           const struct tensor *k, const struct tensor *v,
-                           const struct tensor *out, const float *lse, const int32_t *doc_start,
-                           const struct attn_dims *a);
+                           const struct tensor *k, const struct tensor *v, const struct tensor *out,
+                           const float *lse, const int32_t *doc_start, const struct attn_dims *a);
     /* ---- cached attention, for an lm: row t of q[T,H*Dk] attends to spans[t]; rowwise exact as
      * MATMUL_ROWWISE is. */
     void (*attention_cached)(struct device *d, struct tensor *out, const struct tensor *q,
@@ -167,22 +166,21 @@ struct device {
      * in double; with grad: logits are overwritten by grad_scale * weight[t] * (softmax - onehot),
      * and by 0 in rows with targets[t] < 0. weight NULL: all 1. */
     void (*cross_entropy)(struct device *d, double *loss_sum, struct tensor *logits,
-                          const int32_t *targets, const float *weight, bool grad,
-                          float grad_scale);
+                          const int32_t *targets, const float *weight, bool grad, float grad_scale);
 
     /* ---- element-wise and rows */
-    void (*add)(struct device *d, struct tensor *y, const struct tensor *x);          /* y += x */
+    void (*add)(struct device *d, struct tensor *y, const struct tensor *x);  /* y += x */
     void (*copy)(struct device *d, struct tensor *y, const struct tensor *x); /* y = x; any plain
                                                          dtype on either side, converted */
     void (*gather_rows)(struct device *d, struct tensor *y, const struct tensor *x,
-                        const int32_t *rows, int64_t n);                 /* y[i] = x[rows[i]] */
+                        const int32_t *rows, int64_t n); /* y[i] = x[rows[i]] */
     void (*scatter_add_rows)(struct device *d, struct tensor *y, const struct tensor *x,
                              const int32_t *rows, const float *weight, int64_t n);
-                                              /* y[rows[i]] += weight[i] * x[i], in order of i */
+    /* y[rows[i]] += weight[i] * x[i], in order of i */
     /* ids[T,k], weights[T,k] from scores' logits[T,E]. Ties choose the lower index. The chosen
      * experts stand in descending order of their choosing score. */
-    void (*moe_route)(struct device *d, int32_t *ids, float *weights,
-                      const struct tensor *logits, const struct route *r);
+    void (*moe_route)(struct device *d, int32_t *ids, float *weights, const struct tensor *logits,
+                      const struct route *r);
 
     /* ---- optimizer: flat float32 arrays of n elements */
     double (*sum_squares)(struct device *d, const float *x, size_t n); /* in double, fixed order */

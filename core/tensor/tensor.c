@@ -9,7 +9,8 @@ struct tensor tensor_1d(enum dtype t, void *data, int64_t n)
 
 struct tensor tensor_2d(enum dtype t, void *data, int64_t rows, int64_t cols)
 {
-    return (struct tensor){.dtype = t, .n_dims = 2, .shape = {rows, cols}, .ld = cols, .data = data};
+    return (struct tensor){
+        .dtype = t, .n_dims = 2, .shape = {rows, cols}, .ld = cols, .data = data};
 }
 
 struct tensor tensor_strided(void *data, int64_t rows, int64_t cols, int64_t ld)

@@ -1,51 +1,176 @@
 #include "core/tensor/cpu/cpu.h"
-#include "core/tensor/ref/ref.h"
+#include "core/base/mem.h"
 
 #include <cblas.h>
 #include <omp.h>
+#include <stdlib.h>
+#include <string.h>
 
-/* For now the plain operations with the rows of a product split over threads; the fast kernels
- * replace them group by group. */
-static void rows_over_threads(struct device *d, struct tensor *y, const struct tensor *x,
-                              const struct tensor *w, const struct tensor *bias, unsigned flags)
+static void *cpu_alloc(struct device *d, size_t bytes, struct err *e)
 {
-    int64_t n = tensor_rows(w);
-#pragma omp parallel for schedule(static) num_threads(d->n_threads)
-    for (int64_t i = 0; i < n; i++) {
-        struct tensor wi = tensor_rows_view(w, i, 1), yi = *y, bi;
-        yi.data = (float *)y->data + i;
-        yi.n_dims = 2;
-        yi.shape[0] = tensor_rows(y);
-        yi.shape[1] = 1;
-        if (bias)
-            bi = tensor_1d(bias->dtype,
-                           (char *)bias->data + i * dtype_info(bias->dtype)->block_bytes, 1);
-        ref_matmul(d, &yi, x, &wi, bias ? &bi : NULL, flags);
+    (void)d;
+    return mem_new(bytes, 1, e);
+}
+
+static void cpu_free(struct device *d, void *p)
+{
+    (void)d;
+    mem_free(p);
+}
+
+static void cpu_transfer(struct device *d, void *dst, const void *src, size_t bytes)
+{
+    (void)d;
+    if (bytes)
+        memmove(dst, src, bytes);
+}
+
+static void cpu_zero(struct device *d, void *p, size_t bytes)
+{
+    int n = cpu_threads(d, (int64_t)(bytes / 64));
+#pragma omp parallel for schedule(static) num_threads(n) if (n > 1)
+    for (int i = 0; i < n; i++) {
+        int64_t first, last;
+        cpu_part((int64_t)bytes, 4096, i, n, &first, &last);
+        if (last > first)
+            memset((char *)p + first, 0, (size_t)(last - first));
     }
 }
 
-static void cpu_matmul(struct device *d, struct tensor *y, const struct tensor *x,
-                       const struct tensor *w, const struct tensor *bias, unsigned flags)
+static void cpu_close(struct device *d)
 {
-    if (w->dtype != DT_F32 || flags & MATMUL_ROWWISE || tensor_rows(y) == 0) {
-        rows_over_threads(d, y, x, w, bias, flags);
-        return;
-    }
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)tensor_rows(y), (int)tensor_cols(y),
-                (int)tensor_cols(x), 1, x->data, (int)x->ld, w->data, (int)w->ld,
-                flags & MATMUL_ADD ? 1 : 0, y->data, (int)y->ld);
-    for (int64_t t = 0; bias && t < tensor_rows(y); t++)
-        for (int64_t n = 0; n < tensor_cols(y); n++)
-            ref_row(y, t)[n] += ref_at(bias, 0, n);
+    mem_free(((struct cpu *)d)->scratch);
+    mem_free(d);
+}
+
+static const struct device cpu_table = {
+    .name = "cpu",
+    .close = cpu_close,
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .upload = cpu_transfer,
+    .download = cpu_transfer,
+    .zero = cpu_zero,
+    .matmul = cpu_matmul,
+    .matmul_dx = cpu_matmul_dx,
+    .matmul_dw = cpu_matmul_dw,
+    .embed = cpu_embed,
+    .embed_grad = cpu_embed_grad,
+    .rmsnorm = cpu_rmsnorm,
+    .rmsnorm_grad = cpu_rmsnorm_grad,
+    .rope = cpu_rope,
+    .swiglu = cpu_swiglu,
+    .swiglu_grad = cpu_swiglu_grad,
+    .attention = cpu_attention,
+    .attention_grad = cpu_attention_grad,
+    .attention_cached = cpu_attention_cached,
+    .cross_entropy = cpu_cross_entropy,
+    .add = cpu_add,
+    .copy = cpu_copy,
+    .gather_rows = cpu_gather_rows,
+    .scatter_add_rows = cpu_scatter_add_rows,
+    .moe_route = cpu_moe_route,
+    .sum_squares = cpu_sum_squares,
+    .adamw = cpu_adamw,
+};
+
+int cpu_kernels_list(const struct cpu_kernels *out[3])
+{
+    int n = 0;
+#if defined(__x86_64__) && defined(__GNUC__)
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                __builtin_cpu_supports("f16c");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (avx512)
+        out[n++] = cpu_kernels_avx512;
+    if (avx2)
+        out[n++] = cpu_kernels_avx2;
+#endif
+    out[n++] = &cpu_kernels_portable;
+    return n;
+}
+
+err_code cpu_open_with(const struct cpu_kernels *k, int n_threads, struct device **out,
+                       struct err *e)
+{
+    struct cpu *c = mem_new(1, sizeof *c, e);
+    if (!c)
+        return ERR_NOMEM;
+    c->d = cpu_table;
+    c->d.n_threads = n_threads ? n_threads : omp_get_num_procs();
+    c->k = k;
+    openblas_set_num_threads(1);
+    *out = &c->d;
+    return ERR_OK;
 }
 
 err_code cpu_open(int n_threads, struct device **out, struct err *e)
 {
-    err_code rc = ref_open(out, e);
-    if (rc)
-        return rc;
-    (*out)->name = "cpu";
-    (*out)->n_threads = n_threads ? n_threads : omp_get_num_procs();
-    (*out)->matmul = cpu_matmul;
-    return ERR_OK;
+    const struct cpu_kernels *k[3];
+    cpu_kernels_list(k);
+    return cpu_open_with(k[0], n_threads, out, e);
+}
+
+void *cpu_scratch(struct device *d, size_t bytes)
+{
+    struct cpu *c = (struct cpu *)d;
+    if (bytes > c->scratch_bytes) {
+        mem_free(c->scratch);
+        c->scratch = mem_new(bytes, 1, NULL);
+        if (!c->scratch)
+            abort();
+        c->scratch_bytes = bytes;
+    }
+    return c->scratch;
+}
+
+float *cpu_scratch_parts(struct device *d, int64_t floats, int64_t *part_floats)
+{
+    *part_floats = (floats + 31) / 32 * 32;
+    return cpu_scratch(d, (size_t)d->n_threads * (size_t)*part_floats * sizeof(float));
+}
+
+/* Waking threads takes some microseconds; below this much work for each, one does it sooner. */
+#define MIN_WORK 32768
+
+int cpu_threads(const struct device *d, int64_t work)
+{
+    int64_t n = work / MIN_WORK;
+    return n >= d->n_threads ? d->n_threads : 1;
+}
+
+int cpu_thread(void)
+{
+    return omp_get_thread_num();
+}
+
+void cpu_part(int64_t n, int64_t unit, int i, int n_threads, int64_t *first, int64_t *last)
+{
+    int64_t n_units = (n + unit - 1) / unit;
+    *first = n_units * i / n_threads * unit;
+    *last = n_units * (i + 1) / n_threads * unit;
+    if (*first > n)
+        *first = n;
+    if (*last > n)
+        *last = n;
+}
+
+void cpu_row_part(const struct cpu_kernels *k, const struct tensor *w, int64_t i, int64_t c,
+                  int64_t n, float *dst)
+{
+    int64_t size = dtype_info(w->dtype)->block_bytes;
+    const char *src = (const char *)tensor_row(w, i);
+    if (!w->scale) {
+        k->to_f32(w->dtype, src + c * size, dst, (size_t)n, 1);
+        return;
+    }
+    const float *s = w->scale + (i + w->scale_row0) / w->scale_rows * w->scale_ld;
+    for (int64_t end = c + n; c < end;) {
+        int64_t stop = (c / w->scale_cols + 1) * w->scale_cols;
+        int64_t len = (stop < end ? stop : end) - c;
+        k->to_f32(w->dtype, src + c * size, dst, (size_t)len, s[c / w->scale_cols]);
+        c += len;
+        dst += len;
+    }
 }

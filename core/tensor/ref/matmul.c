@@ -4,29 +4,15 @@
 #include <assert.h>
 #include <math.h>
 
-/* Activations for weights of 32-blocks: Q8_0, whose scale is an f16. */
-static void round_q8_0(float *y, const float *x)
+/* n activations rounded to int8 with one scale: the farthest from 0 becomes +-127. */
+static void round_block(float *y, const float *x, int n)
 {
     float max = 0;
-    for (int i = 0; i < 32; i++)
+    for (int i = 0; i < n; i++)
         max = fmaxf(max, fabsf(x[i]));
-    float inverse = max > 0 ? 127.0f / max : 0;
-    float d = f16_to_f32(f16_from_f32(max / 127.0f));
-    for (int i = 0; i < 32; i++)
+    float d = max / 127, inverse = d > 0 ? 1 / d : 0;
+    for (int i = 0; i < n; i++)
         y[i] = d * rintf(x[i] * inverse);
-}
-
-/* Activations for K types: 256 int8, scaled so that the value farthest from 0 becomes -127. */
-static void round_q8_k(float *y, const float *x)
-{
-    float far = 0;
-    for (int i = 0; i < 256; i++)
-        if (fabsf(x[i]) > fabsf(far))
-            far = x[i];
-    float inverse = far != 0 ? -127.0f / far : 0;
-    float d = far != 0 ? 1 / inverse : 0;
-    for (int i = 0; i < 256; i++)
-        y[i] = d * fminf(127, rintf(x[i] * inverse));
 }
 
 static double dot_blocks(const struct tensor *w, int64_t n, const float *x)
@@ -37,10 +23,7 @@ static double dot_blocks(const struct tensor *w, int64_t n, const float *x)
     double sum = 0;
     for (int64_t k = 0; k < tensor_cols(w); k += in->block_elems, p += in->block_bytes) {
         dtype_to_f32(w->dtype, p, wb, (size_t)in->block_elems);
-        if (in->block_elems == 32)
-            round_q8_0(xb, x + k);
-        else
-            round_q8_k(xb, x + k);
+        round_block(xb, x + k, in->block_elems);
         for (int i = 0; i < in->block_elems; i++)
             sum += (double)wb[i] * xb[i];
     }

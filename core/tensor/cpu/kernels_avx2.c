@@ -1,0 +1,61 @@
+/* The loops of kernels_body.h for AVX2 with FMA and F16C. */
+#include "core/tensor/cpu/kernels.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#pragma GCC target("avx2,fma,f16c")
+#define LANES 8
+
+#include "core/tensor/cpu/vec.h"
+
+INLINE vf v_fma(vf a, vf b, vf c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+
+INLINE __m256i v_mask(int64_t n)
+{
+    return (__m256i)((vi){0, 1, 2, 3, 4, 5, 6, 7} < (int32_t)n);
+}
+
+INLINE vf v_load_n(const float *p, int64_t n)
+{
+    return _mm256_maskload_ps(p, v_mask(n));
+}
+
+INLINE void v_store_n(float *p, vf v, int64_t n)
+{
+    _mm256_maskstore_ps(p, v_mask(n), v);
+}
+
+INLINE v4 v_fold4(vf v)
+{
+    return _mm256_castps256_ps128(v) + _mm256_extractf128_ps(v, 1);
+}
+
+INLINE vf v_sqrt(vf v)
+{
+    return _mm256_sqrt_ps(v);
+}
+
+INLINE vf v_load_f16(const uint16_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
+
+/* Sign and magnitude moved to an f16 are short of 2^8; 480 there is the NaN. */
+INLINE vf v_load_f8(const uint8_t *p)
+{
+    __m128i h = _mm_slli_epi16(_mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)p)), 7);
+    vf v = _mm256_cvtph_ps(_mm_and_si128(h, _mm_set1_epi16((short)0xBF80))) * v_set1(256);
+    return v_sel(v_abs(v) == 480, v_set1(NAN), v);
+}
+
+#define KERNELS_NAME "avx2"
+#include "core/tensor/cpu/kernels_body.h"
+
+static const struct cpu_kernels table = KERNELS_TABLE;
+const struct cpu_kernels *const cpu_kernels_avx2 = &table;
+#else
+const struct cpu_kernels *const cpu_kernels_avx2 = NULL;
+#endif

@@ -1,0 +1,57 @@
+/* The loops of kernels_body.h for AVX-512 (F, BW, VL, DQ). */
+#include "core/tensor/cpu/kernels.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512")
+#define LANES 16
+
+#include "core/tensor/cpu/vec.h"
+
+INLINE vf v_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+INLINE vf v_load_n(const float *p, int64_t n)
+{
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+
+INLINE void v_store_n(float *p, vf v, int64_t n)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+}
+
+INLINE v4 v_fold4(vf v)
+{
+    __m256 h = _mm512_castps512_ps256(v) + _mm512_extractf32x8_ps(v, 1);
+    return _mm256_castps256_ps128(h) + _mm256_extractf128_ps(h, 1);
+}
+
+INLINE vf v_sqrt(vf v)
+{
+    return _mm512_sqrt_ps(v);
+}
+
+INLINE vf v_load_f16(const uint16_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+
+/* Sign and magnitude moved to an f16 are short of 2^8; 480 there is the NaN. */
+INLINE vf v_load_f8(const uint8_t *p)
+{
+    __m256i h = _mm256_slli_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p)), 7);
+    vf v = _mm512_cvtph_ps(_mm256_and_si256(h, _mm256_set1_epi16((short)0xBF80))) * v_set1(256);
+    return v_sel(v_abs(v) == 480, v_set1(NAN), v);
+}
+
+#define KERNELS_NAME "avx512"
+#include "core/tensor/cpu/kernels_body.h"
+
+static const struct cpu_kernels table = KERNELS_TABLE;
+const struct cpu_kernels *const cpu_kernels_avx512 = &table;
+#else
+const struct cpu_kernels *const cpu_kernels_avx512 = NULL;
+#endif

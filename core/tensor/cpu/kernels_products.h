@@ -1,0 +1,298 @@
+/* Conversion and matrix products of small tiles. */
+
+INLINE vf load_as_f32(enum dtype t, const void *src, size_t i)
+{
+    if (t == DT_F16)
+        return v_load_f16((const uint16_t *)src + i);
+    if (t == DT_F8_E4M3)
+        return v_load_f8((const uint8_t *)src + i);
+    uint16_t h[LANES];
+    memcpy(h, (const uint16_t *)src + i, sizeof h);
+    vi v;
+    for (int l = 0; l < LANES; l++)
+        v[l] = h[l];
+    return (vf)(v << 16);
+}
+
+INLINE void convert(enum dtype t, const void *src, float *dst, size_t n, float scale)
+{
+    size_t i = 0, size = (size_t)dtype_info(t)->block_bytes;
+    for (; i + LANES <= n; i += LANES)
+        v_store(dst + i, load_as_f32(t, src, i) * scale);
+    dtype_to_f32(t, (const char *)src + i * size, dst + i, n - i);
+    for (; i < n; i++)
+        dst[i] *= scale;
+}
+
+static void to_f32(enum dtype t, const void *src, float *dst, size_t n, float scale)
+{
+    switch (t) {
+    case DT_F16:
+        convert(DT_F16, src, dst, n, scale);
+        break;
+    case DT_BF16:
+        convert(DT_BF16, src, dst, n, scale);
+        break;
+    case DT_F8_E4M3:
+        convert(DT_F8_E4M3, src, dst, n, scale);
+        break;
+    default:
+        dtype_to_f32(t, src, dst, n);
+        for (size_t i = 0; scale != 1 && i < n; i++)
+            dst[i] *= scale;
+    }
+}
+
+/* Sums of four folded vectors: [sum a, sum b, sum c, sum d], each as (0 + 2) + (1 + 3). */
+INLINE v4 v4_sums(v4 a, v4 b, v4 c, v4 d)
+{
+    v4 ab = __builtin_shuffle(a, b, (v4i){0, 4, 1, 5}) + __builtin_shuffle(a, b, (v4i){2, 6, 3, 7});
+    v4 cd = __builtin_shuffle(c, d, (v4i){0, 4, 1, 5}) + __builtin_shuffle(c, d, (v4i){2, 6, 3, 7});
+    return __builtin_shuffle(ab, cd, (v4i){0, 1, 4, 5}) +
+           __builtin_shuffle(ab, cd, (v4i){2, 3, 6, 7});
+}
+
+INLINE float v_sum(vf v)
+{
+    v4 f = v_fold4(v);
+    return (f[0] + f[2]) + (f[1] + f[3]);
+}
+
+/* ---- nt: rows of x times rows of w, up to 4 x 4 at a time */
+
+struct nt_args {
+    int64_t k;
+    const float *x;
+    int64_t ld_x;
+    const float *w;
+    int64_t ld_w;
+    float *y;
+    int64_t ld_y;
+    float *acc; /* of the tile's first element */
+    int64_t ld_acc;
+    unsigned part;
+};
+
+INLINE void nt_tile(const int m, const int n, const struct nt_args *a)
+{
+    vf s[4][4], wv[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < n; j++)
+            s[i][j] = a->part & SUM_FIRST ? (vf){0} : v_load(a->acc + i * a->ld_acc + j * LANES);
+    int64_t p = 0;
+    for (; p + LANES <= a->k; p += LANES) {
+#pragma GCC unroll 4
+        for (int j = 0; j < n; j++)
+            wv[j] = v_load(a->w + j * a->ld_w + p);
+#pragma GCC unroll 4
+        for (int i = 0; i < m; i++) {
+            vf xv = v_load(a->x + i * a->ld_x + p);
+#pragma GCC unroll 4
+            for (int j = 0; j < n; j++)
+                s[i][j] = v_fma(xv, wv[j], s[i][j]);
+        }
+    }
+    if (p < a->k) {
+#pragma GCC unroll 4
+        for (int j = 0; j < n; j++)
+            wv[j] = v_load_n(a->w + j * a->ld_w + p, a->k - p);
+#pragma GCC unroll 4
+        for (int i = 0; i < m; i++) {
+            vf xv = v_load_n(a->x + i * a->ld_x + p, a->k - p);
+#pragma GCC unroll 4
+            for (int j = 0; j < n; j++)
+                s[i][j] = v_fma(xv, wv[j], s[i][j]);
+        }
+    }
+    if (!(a->part & SUM_LAST)) {
+#pragma GCC unroll 4
+        for (int i = 0; i < m; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < n; j++)
+                v_store(a->acc + i * a->ld_acc + j * LANES, s[i][j]);
+        return;
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < m; i++) {
+        v4 f[4];
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++)
+            f[j] = v_fold4(s[i][j < n ? j : 0]);
+        v4 sums = v4_sums(f[0], f[1], f[2], f[3]);
+        float *y = a->y + i * a->ld_y;
+        if (a->part & SUM_ADD) {
+            v4 old = {0};
+            memcpy(&old, y, (size_t)n * sizeof *y);
+            sums += old;
+        }
+        memcpy(y, &sums, (size_t)n * sizeof *y);
+    }
+}
+
+INLINE void nt_columns(const int m, int64_t n, const struct nt_args *rows)
+{
+    struct nt_args a = *rows;
+    int64_t j = 0;
+    for (; j + 4 <= n; j += 4) {
+        nt_tile(m, 4, &a);
+        a.w += 4 * a.ld_w;
+        a.y += 4;
+        a.acc += 4 * LANES;
+    }
+    for (; j < n; j++) {
+        nt_tile(m, 1, &a);
+        a.w += a.ld_w;
+        a.y++;
+        a.acc += LANES;
+    }
+}
+
+static void nt(int64_t m, int64_t n, int64_t k, const float *x, int64_t ld_x, const float *w,
+               int64_t ld_w, float *y, int64_t ld_y, float *acc, unsigned part)
+{
+    float none[1];
+    struct nt_args a = {k, x, ld_x, w, ld_w, y, ld_y, acc ? acc : none, n * LANES, part};
+    int64_t i = 0;
+    for (; i + 4 <= m; i += 4) {
+        nt_columns(4, n, &a);
+        a.x += 4 * ld_x;
+        a.y += 4 * ld_y;
+        a.acc += 4 * a.ld_acc;
+    }
+    switch (m - i) {
+    case 1:
+        nt_columns(1, n, &a);
+        break;
+    case 2:
+        nt_columns(2, n, &a);
+        break;
+    case 3:
+        nt_columns(3, n, &a);
+        break;
+    }
+}
+
+/* ---- nn: up to 6 rows x NN_VECTORS vectors of columns at a time */
+#define NN_VECTORS (LANES == 16 ? 4 : 2)
+
+struct nn_args {
+    int64_t k;
+    const float *a;
+    int64_t rs_a, cs_a;
+    const float *b;
+    int64_t ld_b;
+    float *c;
+    int64_t ld_c;
+    bool add;
+};
+
+INLINE void nn_tile(const int m, const int n_vectors, const struct nn_args *g)
+{
+    vf s[6][4], bv[4];
+#pragma GCC unroll 6
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < n_vectors; j++)
+            s[i][j] = g->add ? v_load(g->c + i * g->ld_c + j * LANES) : (vf){0};
+    const float *a = g->a, *b = g->b;
+    for (int64_t p = 0; p < g->k; p++, a += g->cs_a, b += g->ld_b) {
+#pragma GCC unroll 4
+        for (int j = 0; j < n_vectors; j++)
+            bv[j] = v_load(b + j * LANES);
+#pragma GCC unroll 6
+        for (int i = 0; i < m; i++) {
+            vf av = v_set1(a[i * g->rs_a]);
+#pragma GCC unroll 4
+            for (int j = 0; j < n_vectors; j++)
+                s[i][j] = v_fma(av, bv[j], s[i][j]);
+        }
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < n_vectors; j++)
+            v_store(g->c + i * g->ld_c + j * LANES, s[i][j]);
+}
+
+/* The last columns, fewer than LANES. */
+INLINE void nn_edge(int64_t m, int64_t n, const struct nn_args *g)
+{
+    for (int64_t i = 0; i < m; i++) {
+        vf s = g->add ? v_load_n(g->c + i * g->ld_c, n) : (vf){0};
+        for (int64_t p = 0; p < g->k; p++)
+            s = v_fma(v_set1(g->a[i * g->rs_a + p * g->cs_a]), v_load_n(g->b + p * g->ld_b, n), s);
+        v_store_n(g->c + i * g->ld_c, s, n);
+    }
+}
+
+INLINE void nn_rows(int64_t m, const int n_vectors, const struct nn_args *columns)
+{
+    struct nn_args g = *columns;
+    for (; m >= 6; m -= 6) {
+        nn_tile(6, n_vectors, &g);
+        g.a += 6 * g.rs_a;
+        g.c += 6 * g.ld_c;
+    }
+    switch (m) {
+    case 1:
+        nn_tile(1, n_vectors, &g);
+        break;
+    case 2:
+        nn_tile(2, n_vectors, &g);
+        break;
+    case 3:
+        nn_tile(3, n_vectors, &g);
+        break;
+    case 4:
+        nn_tile(4, n_vectors, &g);
+        break;
+    case 5:
+        nn_tile(5, n_vectors, &g);
+        break;
+    }
+}
+
+static void nn(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs_a, int64_t cs_a,
+               const float *b, int64_t ld_b, float *c, int64_t ld_c, bool add)
+{
+    struct nn_args g = {k, a, rs_a, cs_a, b, ld_b, c, ld_c, add};
+    const int64_t wide = NN_VECTORS * LANES;
+    for (; n >= wide; n -= wide, g.b += wide, g.c += wide)
+        nn_rows(m, NN_VECTORS, &g);
+    for (; n >= LANES; n -= LANES, g.b += LANES, g.c += LANES)
+        nn_rows(m, 1, &g);
+    if (n)
+        nn_edge(m, n, &g);
+}
+
+static void transpose(float *dst, int64_t ld_dst, const float *src, int64_t ld_src, int64_t rows,
+                      int64_t cols)
+{
+    int64_t i = 0;
+    for (; i + 4 <= rows; i += 4) {
+        int64_t j = 0;
+        for (; j + 4 <= cols; j += 4) {
+            v4 r[4];
+            for (int l = 0; l < 4; l++)
+                memcpy(&r[l], src + (i + l) * ld_src + j, sizeof r[l]);
+            v4 a = __builtin_shuffle(r[0], r[1], (v4i){0, 4, 1, 5});
+            v4 b = __builtin_shuffle(r[0], r[1], (v4i){2, 6, 3, 7});
+            v4 c = __builtin_shuffle(r[2], r[3], (v4i){0, 4, 1, 5});
+            v4 d = __builtin_shuffle(r[2], r[3], (v4i){2, 6, 3, 7});
+            r[0] = __builtin_shuffle(a, c, (v4i){0, 1, 4, 5});
+            r[1] = __builtin_shuffle(a, c, (v4i){2, 3, 6, 7});
+            r[2] = __builtin_shuffle(b, d, (v4i){0, 1, 4, 5});
+            r[3] = __builtin_shuffle(b, d, (v4i){2, 3, 6, 7});
+            for (int l = 0; l < 4; l++)
+                memcpy(dst + (j + l) * ld_dst + i, &r[l], sizeof r[l]);
+        }
+        for (; j < cols; j++)
+            for (int l = 0; l < 4; l++)
+                dst[j * ld_dst + i + l] = src[(i + l) * ld_src + j];
+    }
+    for (; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++)
+            dst[j * ld_dst + i] = src[i * ld_src + j];
+}

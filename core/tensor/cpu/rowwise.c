@@ -1,0 +1,101 @@
+/* Products for inference: a row of the result depends on its own row of x alone, to the bit. The
+ * kernels nt and nn promise that for any tile, so tiles and threads are cut as speed likes. */
+#include "core/tensor/cpu/cpu.h"
+#include "core/tensor/cpu/block_dot.h"
+
+/* One tile: N_TILE weight rows x K_TILE columns, as float32 (32 KB), against T_TILE rows of x. */
+#define N_TILE 16
+#define K_TILE 512
+#define T_TILE 64
+
+static void rowwise_rows(const struct cpu_kernels *k, struct tensor *y, const struct tensor *x,
+                         const struct tensor *w, int64_t first, int64_t last, bool add, float *tile)
+{
+    int64_t rows = tensor_rows(x), cols = tensor_cols(x);
+    float *acc = tile + N_TILE * K_TILE;
+    bool direct = w->dtype == DT_F32;
+    for (int64_t t = 0; t < rows; t += T_TILE) {
+        int64_t m = rows - t < T_TILE ? rows - t : T_TILE;
+        for (int64_t n = first; n < last; n += N_TILE) {
+            int64_t n_tile = last - n < N_TILE ? last - n : N_TILE;
+            for (int64_t c = 0; c == 0 || c < cols; c += K_TILE) {
+                int64_t len = cols - c < K_TILE ? cols - c : K_TILE;
+                for (int64_t i = 0; !direct && i < n_tile; i++)
+                    cpu_row_part(k, w, n + i, c, len, tile + i * K_TILE);
+                unsigned part = (c == 0 ? SUM_FIRST : 0) | (c + len == cols ? SUM_LAST : 0) |
+                                (add ? SUM_ADD : 0);
+                k->nt(m, n_tile, len, cpu_row(x, t) + c, x->ld, direct ? cpu_row(w, n) + c : tile,
+                      direct ? w->ld : K_TILE, cpu_row(y, t) + n, y->ld, acc, part);
+            }
+        }
+    }
+}
+
+void cpu_matmul_rowwise(struct device *d, struct tensor *y, const struct tensor *x,
+                        const struct tensor *w, unsigned flags)
+{
+    const struct cpu_kernels *k = cpu_kernels_of(d);
+    int64_t n = tensor_rows(w), part;
+    float *scratch = cpu_scratch_parts(d, N_TILE * (K_TILE + T_TILE * k->lanes), &part);
+    int n_threads = cpu_threads(d, n * tensor_cols(w) * tensor_rows(x));
+#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
+    for (int i = 0; i < n_threads; i++) {
+        int64_t first, last;
+        cpu_part(n, N_TILE, i, n_threads, &first, &last);
+        if (last > first)
+            rowwise_rows(k, y, x, w, first, last, flags & MATMUL_ADD, scratch + i * part);
+    }
+}
+
+/* A tile of w for dx: rows to sum over x columns of dx. */
+#define SUM_TILE 64
+#define COL_TILE 256
+
+void cpu_matmul_dx_rowwise(struct device *d, struct tensor *dx, const struct tensor *dy,
+                           const struct tensor *w, unsigned flags)
+{
+    const struct cpu_kernels *k = cpu_kernels_of(d);
+    int64_t rows = tensor_rows(dx), cols = tensor_cols(dx), n_sum = tensor_rows(w), part;
+    float *scratch = cpu_scratch_parts(d, SUM_TILE * COL_TILE, &part);
+    int n_threads = cpu_threads(d, rows * cols * n_sum);
+    bool direct = w->dtype == DT_F32;
+#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
+    for (int i = 0; i < n_threads; i++) {
+        int64_t first, last;
+        float *tile = scratch + i * part;
+        cpu_part(cols, 64, i, n_threads, &first, &last);
+        for (int64_t c = first; c < last; c += COL_TILE) {
+            int64_t len = last - c < COL_TILE ? last - c : COL_TILE;
+            for (int64_t n = 0; n == 0 || n < n_sum; n += SUM_TILE) {
+                int64_t m = n_sum - n < SUM_TILE ? n_sum - n : SUM_TILE;
+                for (int64_t j = 0; !direct && j < m; j++)
+                    cpu_row_part(k, w, n + j, c, len, tile + j * COL_TILE);
+                k->nn(rows, len, m, (float *)dy->data + n, dy->ld, 1,
+                      direct ? cpu_row(w, n) + c : tile, direct ? w->ld : COL_TILE,
+                      (float *)dx->data + c, dx->ld, n > 0 || flags & MATMUL_ADD);
+            }
+        }
+    }
+}
+
+/* Block-quantized weights: x is rounded once, then rows of w are split over threads. */
+void cpu_matmul_blocks(struct device *d, struct tensor *y, const struct tensor *x,
+                       const struct tensor *w, unsigned flags)
+{
+    int64_t rows = tensor_rows(x), cols = tensor_cols(x), n = tensor_rows(w);
+    int64_t act_bytes = (int64_t)block_act_bytes(w->dtype, cols);
+    char *acts = cpu_scratch(d, (size_t)(act_bytes * rows));
+    int n_threads = cpu_threads(d, rows * cols);
+#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
+    for (int64_t t = 0; t < rows; t++)
+        block_act_encode(w->dtype, cpu_row(x, t), acts + t * act_bytes, cols);
+    n_threads = cpu_threads(d, rows * cols * n / 2);
+#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
+    for (int i = 0; i < n_threads; i++) {
+        int64_t first, last;
+        cpu_part(n, 16, i, n_threads, &first, &last);
+        if (last > first)
+            block_dot_rows(w->dtype, tensor_row(w, first), last - first, acts, rows, cols,
+                           (float *)y->data + first, y->ld, flags & MATMUL_ADD);
+    }
+}

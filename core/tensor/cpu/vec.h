@@ -1,0 +1,57 @@
+/* Vectors of LANES floats, for one instruction set: the file that includes this defines LANES first
+ * and then v_fma, v_load_n, v_store_n, v_fold4, v_sqrt, v_load_f16 and v_load_f8. */
+#include "core/tensor/cpu/kernels.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((vector_size(4 * LANES)));
+typedef int32_t vi __attribute__((vector_size(4 * LANES)));
+typedef double vd __attribute__((vector_size(8 * LANES)));
+typedef float v4 __attribute__((vector_size(16)));
+typedef int32_t v4i __attribute__((vector_size(16)));
+
+INLINE vf v_set1(float x)
+{
+    return x - (vf){0};
+}
+
+INLINE vf v_load(const float *p)
+{
+    vf v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+INLINE void v_store(float *p, vf v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+/* a where the mask (all bits of a lane) is set, else b. */
+INLINE vf v_sel(vi mask, vf a, vf b)
+{
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
+}
+
+/* b where a is NaN. */
+INLINE vf v_max(vf a, vf b)
+{
+    return v_sel(a > b, a, b);
+}
+
+INLINE vf v_abs(vf v)
+{
+    return (vf)((vi)v & 0x7FFFFFFF);
+}
+
+INLINE vi v_iota(void)
+{
+    vi v;
+    for (int i = 0; i < LANES; i++)
+        v[i] = i;
+    return v;
+}
