@@ -23,7 +23,7 @@ VERSION := $(shell cat VERSION)
 WARN = -Wall -Wextra -Werror -Wno-missing-field-initializers
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c17 $(WARN) $(CFLAGS) -fopenmp -D_GNU_SOURCE -DDECANT_VERSION='"$(VERSION)"' \
-             -I. $(shell pkg-config --cflags $(PC_LIBS) 2>/dev/null)
+             -I. -I$(BUILD) $(shell pkg-config --cflags $(PC_LIBS) 2>/dev/null)
 LIBS = $(shell pkg-config --libs $(PC_LIBS) 2>/dev/null) -fopenmp -lm
 ifeq ($(SAN),1)
   ALL_CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -43,6 +43,12 @@ $(LIB): $(OBJ)
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The corpus's schema as C string literals, for dataset/schema.c.
+$(BUILD)/dataset/schema.inc: dataset/schema.sql
+	@mkdir -p $(@D)
+	sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $< >$@
+$(BUILD)/dataset/schema.o: $(BUILD)/dataset/schema.inc
 
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
 	$(CC) -o $@ $< $(LIB) $(LIBS)

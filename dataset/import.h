@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 struct import_options {
-    int64_t limit;      /* at most this many different prompts of the file; 0: all */
+    int64_t limit;      /* read at most this many problems of the file; 0: all */
     bool want;          /* mark them as wanted (corpus_want): what this run generates for */
     const char *source; /* stored with new prompts; NULL: the file's name */
 };

@@ -1,0 +1,32 @@
+/* Inside the answer checker: from the text of one bare answer to its value.
+ *
+ * text --answer_clean--> plain notation --answer_parse--> value --answer_equal--> verdict */
+#ifndef DECANT_DATASET_ANSWER_VALUE_H
+#define DECANT_DATASET_ANSWER_VALUE_H
+
+#include "dataset/answer.h"
+
+enum { ANSWER_MAX_BYTES = 1024, ANSWER_MAX_UNIT = 64 };
+
+/* A number num/den in lowest terms, den > 0, possibly with a unit. */
+struct answer_value {
+    bool exact; /* num/den is the value; else only approx is known */
+    __int128 num, den;
+    double approx;
+    bool percent;               /* the number stood before a percent sign; not divided by 100 */
+    char unit[ANSWER_MAX_UNIT]; /* lower-case words, one space between; "" for none */
+};
+
+/* LaTeX and Unicode spellings to plain ones: "\dfrac" to FRAC, "\text{ cm}" to " cm", U+2212 to
+ * "-", currency signs to CURRENCY_*, math delimiters dropped. False for what it does not know. out
+ * has room for 4 × ANSWER_MAX_BYTES. */
+enum { ANSWER_FRAC = 1, ANSWER_DOLLAR, ANSWER_EURO, ANSWER_POUND, ANSWER_YEN, ANSWER_DEGREE };
+bool answer_clean(const char *s, size_t n, char *out);
+
+/* The value of a bare answer; false when it is not a number that is understood whole. */
+bool answer_parse(const char *s, size_t n, struct answer_value *v);
+
+enum answer_verdict answer_equal(const struct answer_value *a, const struct answer_value *gold,
+                                 const char **why);
+
+#endif

@@ -1,0 +1,230 @@
+#include "core/base/rng.h"
+#include "dataset/sql.h"
+
+#include <string.h>
+
+struct corpus_select {
+    sqlite3 *db; /* its own, read-only */
+    char *path;
+    sqlite3_stmt *st;
+    uint64_t hash;
+    int64_t n;
+};
+
+/* What a selection may do: read. */
+static int only_reads(void *ctx, int action, const char *a, const char *b, const char *db,
+                      const char *trigger)
+{
+    (void)ctx;
+    (void)a;
+    (void)db;
+    (void)trigger;
+    switch (action) {
+    case SQLITE_SELECT:
+    case SQLITE_READ:
+    case SQLITE_RECURSIVE:
+        return SQLITE_OK;
+    case SQLITE_FUNCTION:
+        return b && !sqlite3_stricmp(b, "load_extension") ? SQLITE_DENY : SQLITE_OK;
+    default:
+        return SQLITE_DENY;
+    }
+}
+
+#define COLUMNS                                                                                    \
+    "id, prompt_id, request_id, sample_index, prompt, gold, source, request, teacher, reasoning, " \
+    "answer, finish_reason, n_prompt_tokens, n_reasoning_tokens, n_completion_tokens, cost_usd, "  \
+    "latency_ms, served_model, params, think_rule, endpoint, created_at, program, verdict, "       \
+    "verdict_reason, truncated, no_think, repetition, lossy, seed"
+#define ORDER " ORDER BY prompt_id, request_id, sample_index"
+
+/* A condition of the user's stands in a subquery of its own: whatever it closes or opens, the rows
+ * that come out are rows of the view. The line ends keep a comment from swallowing what follows. */
+static err_code build_sql(const char *selection, const char *columns, const char *order,
+                          struct buf *sql, struct err *e)
+{
+    if (!strcmp(selection, "all"))
+        return buf_printf(sql, e, "SELECT %s FROM v_traces%s", columns, order);
+    if (!strcmp(selection, "correct"))
+        return buf_printf(sql, e, "SELECT %s FROM v_traces WHERE good%s", columns, order);
+    return buf_printf(
+        sql, e, "SELECT %s FROM v_traces WHERE id IN (SELECT id FROM v_traces WHERE (\n%s\n))%s",
+        columns, selection, order);
+}
+
+static err_code prepare(struct corpus_select *s, const char *selection, const char *columns,
+                        const char *order, struct err *e)
+{
+    struct buf sql = {0};
+    const char *tail = NULL;
+    err_code rc = build_sql(selection, columns, order, &sql, e);
+    sqlite3_set_authorizer(s->db, only_reads, NULL);
+    if (!rc && sqlite3_prepare_v2(s->db, sql.data, -1, &s->st, &tail) != SQLITE_OK) {
+        int code = sqlite3_errcode(s->db);
+        rc = code == SQLITE_ERROR || code == SQLITE_AUTH
+                 ? err_set(e, ERR_USAGE,
+                           "selection \"%.300s\": %s; it should be \"correct\", \"all\", or an SQL "
+                           "condition on the columns of v_traces (docs/corpus.md)",
+                           selection, sqlite3_errmsg(s->db))
+                 : sql_fail(s->db, s->path, "cannot be selected from", e);
+    }
+    if (!rc && tail && *tail)
+        rc = err_set(e, ERR_USAGE, "selection \"%.300s\": one condition, without \";\"", selection);
+    buf_dispose(&sql);
+    return rc;
+}
+
+static err_code open_with(struct corpus *c, const char *selection, const char *columns,
+                          const char *order, struct corpus_select **out, struct err *e)
+{
+    *out = NULL;
+    struct corpus_select *s = mem_new(1, sizeof *s, e);
+    if (!s)
+        return ERR_NOMEM;
+    s->path = mem_strdup(c->path, e);
+    err_code rc = s->path ? sql_connect(c->path, CORPUS_READ, &s->db, e) : ERR_NOMEM;
+    if (!rc)
+        rc = prepare(s, selection, columns, order, e);
+    if (rc) {
+        corpus_select_close(s);
+        return rc;
+    }
+    *out = s;
+    return ERR_OK;
+}
+
+err_code corpus_select_open(struct corpus *c, const char *selection, struct corpus_select **out,
+                            struct err *e)
+{
+    return open_with(c, selection, COLUMNS, ORDER, out, e);
+}
+
+void corpus_select_close(struct corpus_select *s)
+{
+    if (!s)
+        return;
+    sqlite3_finalize(s->st);
+    sqlite3_close(s->db);
+    mem_free(s->path);
+    mem_free(s);
+}
+
+/* The selection may be arbitrary SQL, so a step can fail in the user's own terms. */
+static err_code step(struct corpus_select *s, bool *row, struct err *e)
+{
+    int code = sqlite3_step(s->st);
+    *row = code == SQLITE_ROW;
+    if (*row || code == SQLITE_DONE)
+        return ERR_OK;
+    if (sqlite3_errcode(s->db) == SQLITE_ERROR)
+        return err_set(e, ERR_USAGE, "%s: the selection: %s", s->path, sqlite3_errmsg(s->db));
+    return sql_fail(s->db, s->path, "cannot be read", e);
+}
+
+static int64_t count_or_unknown(sqlite3_stmt *st, int i)
+{
+    return sqlite3_column_type(st, i) == SQLITE_NULL ? -1 : sqlite3_column_int64(st, i);
+}
+
+static double amount_or_unknown(sqlite3_stmt *st, int i)
+{
+    return sqlite3_column_type(st, i) == SQLITE_NULL ? -1 : sqlite3_column_double(st, i);
+}
+
+static void read_row(sqlite3_stmt *st, struct corpus_row *r)
+{
+    r->id = sqlite3_column_int64(st, 0);
+    r->prompt_id = sqlite3_column_int64(st, 1);
+    r->request_id = sqlite3_column_int64(st, 2);
+    r->sample_index = sqlite3_column_int64(st, 3);
+    r->prompt = sql_text(st, 4);
+    r->n_prompt = sql_bytes(st, 4);
+    r->gold = sql_text(st, 5);
+    r->n_gold = sql_bytes(st, 5);
+    r->source = sql_text(st, 6);
+    r->request = sql_text(st, 7);
+    r->teacher = sql_text(st, 8);
+    r->reasoning = sql_text(st, 9);
+    r->n_reasoning = sql_bytes(st, 9);
+    r->answer = sql_text(st, 10);
+    r->n_answer = sql_bytes(st, 10);
+    r->finish_reason = sql_text(st, 11);
+    r->n_prompt_tokens = count_or_unknown(st, 12);
+    r->n_reasoning_tokens = count_or_unknown(st, 13);
+    r->n_completion_tokens = count_or_unknown(st, 14);
+    r->cost_usd = amount_or_unknown(st, 15);
+    r->latency_ms = amount_or_unknown(st, 16);
+    r->served_model = sql_text(st, 17);
+    r->params_json = sql_text(st, 18);
+    r->think_rule = sql_text(st, 19);
+    r->endpoint = sql_text(st, 20);
+    r->created_at = sql_text(st, 21);
+    r->program = sql_text(st, 22);
+    r->verdict = sql_text(st, 23);
+    r->verdict_reason = sql_text(st, 24);
+    r->truncated = sqlite3_column_int(st, 25);
+    r->no_think = sqlite3_column_int(st, 26);
+    r->repetition = sqlite3_column_int(st, 27);
+    r->lossy = sqlite3_column_int(st, 28);
+    r->has_seed = sqlite3_column_type(st, 29) != SQLITE_NULL;
+    r->seed = (uint64_t)sqlite3_column_int64(st, 29);
+}
+
+static uint64_t chain(uint64_t hash, const char *s, size_t n)
+{
+    uint64_t both[2] = {hash, rng_hash(s, n)};
+    return rng_hash(both, sizeof both);
+}
+
+err_code corpus_select_next(struct corpus_select *s, struct corpus_row *row, bool *more,
+                            struct err *e)
+{
+    err_code rc = step(s, more, e);
+    if (rc || !*more)
+        return rc;
+    read_row(s->st, row);
+    /* The schema forbids NULL in these: memory ran out, or the file was tampered with. */
+    if (!row->prompt || !row->reasoning || !row->answer || !row->finish_reason || !row->request ||
+        !row->teacher || !row->created_at || !row->program) {
+        *more = false;
+        return sqlite3_errcode(s->db) == SQLITE_NOMEM
+                   ? err_set(e, ERR_NOMEM, "%s: out of memory reading trace %lld", s->path,
+                             (long long)row->id)
+                   : err_set(e, ERR_FORMAT, "%s: trace %lld lacks its texts; restore a copy",
+                             s->path, (long long)row->id);
+    }
+    s->hash = chain(s->hash, row->prompt, row->n_prompt);
+    s->hash = chain(s->hash, row->reasoning, row->n_reasoning);
+    s->hash = chain(s->hash, row->answer, row->n_answer);
+    s->n++;
+    return ERR_OK;
+}
+
+uint64_t corpus_select_hash(const struct corpus_select *s)
+{
+    return s->hash;
+}
+
+int64_t corpus_select_count(const struct corpus_select *s)
+{
+    return s->n;
+}
+
+err_code corpus_count(struct corpus *c, const char *selection, int64_t *n, struct err *e)
+{
+    struct corpus_select *s;
+    bool row = false;
+    *n = 0;
+    err_code rc = open_with(c, selection, "count(*)", "", &s, e);
+    if (!rc)
+        rc = step(s, &row, e);
+    if (row)
+        *n = sqlite3_column_int64(s->st, 0);
+    corpus_select_close(s);
+    return rc;
+}
+
+err_code corpus_count_prompts(struct corpus *c, int64_t *n, struct err *e)
+{
+    return sql_number(c, "SELECT count(*) FROM prompts", n, e);
+}

@@ -1,0 +1,75 @@
+/* Inside the dataset: a connection to a corpus file, its statements, and SQLite's errors in words.
+ */
+#ifndef DECANT_DATASET_SQL_H
+#define DECANT_DATASET_SQL_H
+
+#include "dataset/corpus.h"
+
+#include <sqlite3.h>
+
+enum sql_statement {
+    SQL_ADD_PROMPT,
+    SQL_FIND_PROMPT,
+    SQL_SET_GOLD,
+    SQL_WANT,
+    SQL_ADD_REQUEST,
+    SQL_FIND_REQUEST,
+    SQL_ADD_TRACE,
+    SQL_FIND_TRACE,
+    SQL_GOLD,
+    SQL_CLEAR_VERDICTS,
+    SQL_ADD_VERDICT,
+    SQL_N_STATEMENTS
+};
+
+struct corpus {
+    sqlite3 *db;
+    char *path;
+    enum corpus_mode mode;
+    sqlite3_stmt *statements[SQL_N_STATEMENTS]; /* prepared when first used */
+    struct buf scratch, scratch2;
+};
+
+/* ERR_* with "path: what: ..." and the remedy for the code that db ended with. */
+err_code sql_fail(sqlite3 *db, const char *path, const char *what, struct err *e);
+err_code sql_exec(struct corpus *c, const char *sql, const char *what, struct err *e);
+/* A statement of the table, reset and without bindings. */
+err_code sql_get(struct corpus *c, enum sql_statement which, sqlite3_stmt **out, struct err *e);
+err_code sql_prepare(sqlite3 *db, const char *path, const char *sql, sqlite3_stmt **out,
+                     struct err *e);
+/* Runs to its end a statement that gives no rows, and resets it. */
+err_code sql_run(struct corpus *c, sqlite3_stmt *st, const char *what, struct err *e);
+/* One step; *row tells whether there is a row. At the end or on an error the statement is reset. */
+err_code sql_step(sqlite3 *db, const char *path, sqlite3_stmt *st, const char *what, bool *row,
+                  struct err *e);
+/* A query of one whole number. */
+err_code sql_number(struct corpus *c, const char *sql, int64_t *out, struct err *e);
+
+/* NULL text is bound as NULL. The text must live until the statement was run. */
+void sql_bind_text(sqlite3_stmt *st, int i, const char *s);
+void sql_bind_count(sqlite3_stmt *st, int i, int64_t n); /* below 0: NULL */
+const char *sql_text(sqlite3_stmt *st, int i);           /* NULL for NULL */
+size_t sql_bytes(sqlite3_stmt *st, int i);
+
+/* Is json NULL or an object? what names it in the error. (SQLite's own json_valid cannot stand in
+ * the schema: with trusted_schema off, older versions refuse it there.) */
+err_code sql_check_json(const struct corpus *c, const char *what, const char *json, struct err *e);
+/* Stores v as the trace's verdicts in place of the old ones (dataset/corpus_trace.c). */
+err_code verdicts_store(struct corpus *c, int64_t trace_id, const struct verdicts *v,
+                        struct err *e);
+/* What verdicts_store would write: kind, value and reason of row i; false when there are no more.
+ */
+struct verdict_row {
+    const char *kind, *value, *reason;
+};
+bool verdicts_row(const struct verdicts *v, int i, struct verdict_row *out);
+
+/* A connection with decant's settings; read_only never writes, even to the log. */
+err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, struct err *e);
+
+/* Checks that the file is a corpus, creates the schema in an empty one (when mode is CORPUS_CREATE)
+ * and migrates older ones (dataset/schema.c). */
+err_code schema_prepare(struct corpus *c, struct err *e);
+enum { SCHEMA_VERSION = 1, SCHEMA_APPLICATION_ID = 0x64636e74 /* "dcnt" */ };
+
+#endif

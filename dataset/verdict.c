@@ -1,0 +1,129 @@
+#include "dataset/verdict.h"
+
+#include <ctype.h>
+#include <stdint.h>
+#include <string.h>
+
+/* The loop at the end of a text. With the text's tail reversed, "its last L bytes have period p" is
+ * "the prefix of length L has period p", and the shortest such p is L minus the prefix function of
+ * Knuth, Morris and Pratt. */
+enum { MAX_PERIOD = 2048, MIN_PERIODS = 3, MIN_LOOP = 200, TAIL = MAX_PERIOD * MIN_PERIODS };
+
+static bool ends_in_loop(const char *text, size_t n)
+{
+    uint16_t fail[TAIL + 1];
+    size_t m = n < TAIL ? n : TAIL;
+    const char *last = text + n - 1; /* last[-i] is the reversed tail */
+    size_t k = 0;
+    if (m < MIN_LOOP)
+        return false;
+    fail[0] = fail[1] = 0;
+    for (size_t i = 1; i < m; i++) {
+        while (k && last[-(ptrdiff_t)i] != last[-(ptrdiff_t)k])
+            k = fail[k];
+        k += last[-(ptrdiff_t)i] == last[-(ptrdiff_t)k];
+        fail[i + 1] = (uint16_t)k;
+        size_t length = i + 1, period = length - k;
+        if (length >= MIN_LOOP && period <= MAX_PERIOD && length >= MIN_PERIODS * period)
+            return true;
+    }
+    return false;
+}
+
+enum { WORDS = 8, MIN_WORDS = 200, SLOTS = 1 << 16 };
+#define BASE 0xd6e8feb86659fd93u /* odd, so that no word's part is ever shifted out */
+
+static bool is_word(unsigned char c)
+{
+    return isalnum(c) || c >= 0x80;
+}
+
+/* Share of word 8-grams that occurred before. Each 8-gram's hash has one slot that remembers the
+ * last one there: two that collide forget each other, so the share can come out too low, never too
+ * high. */
+static bool repeats_words(const char *text, size_t n)
+{
+    uint32_t slots[SLOTS];
+    uint64_t words[WORDS] = {0}, gram = 0, oldest_power = 1;
+    size_t n_words = 0, n_seen = 0;
+    size_t mask = 1023;
+    for (int i = 0; i < WORDS; i++)
+        oldest_power *= BASE;
+    while (mask + 1 < SLOTS && mask * 4 < n)
+        mask = mask * 2 + 1;
+    memset(slots, 0, (mask + 1) * sizeof *slots);
+    for (size_t i = 0; i < n;) {
+        if (!is_word((unsigned char)text[i])) {
+            i++;
+            continue;
+        }
+        uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+        for (; i < n && is_word((unsigned char)text[i]); i++)
+            h = (h ^ (unsigned char)text[i]) * 0x100000001b3u;
+        /* a rolling hash (Rabin and Karp): the new word in, the one 8 words ago out */
+        gram = gram * BASE + h - words[n_words % WORDS] * oldest_power;
+        words[n_words++ % WORDS] = h;
+        if (n_words < WORDS)
+            continue;
+        uint64_t mixed = (gram ^ gram >> 31) * 0x9E3779B97F4A7C15u;
+        uint32_t mark = (uint32_t)(mixed >> 32) | 1;
+        uint32_t *slot = &slots[mixed & mask];
+        n_seen += *slot == mark;
+        *slot = mark;
+    }
+    return n_words >= MIN_WORDS && n_seen * 2 > n_words - WORDS + 1;
+}
+
+bool verdict_repetition(const char *text, size_t n, const char **reason)
+{
+    *reason = NULL;
+    if (n && ends_in_loop(text, n))
+        *reason = "ends in a loop";
+    else if (repeats_words(text, n))
+        *reason = "over half of its word 8-grams repeat";
+    return *reason != NULL;
+}
+
+static bool has_words(const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (is_word((unsigned char)s[i]))
+            return true;
+    return false;
+}
+
+static void judge_answer(const char *answer, size_t n, const char *gold, size_t n_gold,
+                         struct verdicts *v)
+{
+    struct answer_span span, gold_span;
+    const char *unused;
+    if (!gold || !answer_gold(gold, n_gold, &gold_span)) {
+        v->answer_reason = "no gold answer";
+        return;
+    }
+    if (v->truncated && !(answer_extract(answer, n, &span) && !strcmp(span.rule, "boxed"))) {
+        v->answer_reason = "cut off before a boxed answer";
+        return;
+    }
+    bool readable = answer_compare(gold_span.text, gold_span.n, gold_span.text, gold_span.n,
+                                   &unused) == ANSWER_CORRECT;
+    if (!has_words(answer, n) && readable) {
+        v->answer = ANSWER_WRONG;
+        v->answer_reason = "no answer given";
+        return;
+    }
+    v->answer = answer_check(answer, n, gold, n_gold, &v->answer_reason);
+}
+
+void verdict_judge(const char *reasoning, size_t n_reasoning, const char *answer, size_t n_answer,
+                   const char *finish_reason, const char *gold, size_t n_gold, struct verdicts *v)
+{
+    memset(v, 0, sizeof *v);
+    reasoning = reasoning ? reasoning : "";
+    answer = answer ? answer : "";
+    v->truncated = finish_reason && !strcmp(finish_reason, "length");
+    v->no_think = !has_words(reasoning, n_reasoning);
+    v->repetition = verdict_repetition(reasoning, n_reasoning, &v->repetition_reason) ||
+                    verdict_repetition(answer, n_answer, &v->repetition_reason);
+    judge_answer(answer, n_answer, gold, n_gold, v);
+}
