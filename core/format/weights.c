@@ -70,6 +70,15 @@ static void gguf_name(const char *hf, char *out, size_t size)
 
 /* ---- opening */
 
+static bool block_side(const cJSON *v, int64_t *out)
+{
+    if (!cJSON_IsNumber(v) || v->valuedouble != v->valueint || v->valueint < 1 ||
+        v->valueint > MAX_BLOCK)
+        return false;
+    *out = v->valueint;
+    return true;
+}
+
 static err_code open_config(struct weights *w, struct err *e)
 {
     char *path = path_join(w->path, "config.json", e);
@@ -82,15 +91,12 @@ static err_code open_config(struct weights *w, struct err *e)
     const cJSON *block = json_at(w->config.root, "quantization_config.weight_block_size");
     if (rc || !block)
         return rc;
-    const cJSON *rows = block->child, *cols = rows ? rows->next : NULL;
-    if (!cJSON_IsArray(block) || !cJSON_IsNumber(rows) || !cJSON_IsNumber(cols) || cols->next ||
-        rows->valueint < 1 || rows->valueint > MAX_BLOCK || cols->valueint < 1 ||
-        cols->valueint > MAX_BLOCK)
+    if (!cJSON_IsArray(block) || cJSON_GetArraySize(block) != 2 ||
+        !block_side(block->child, &w->scale_rows) ||
+        !block_side(block->child->next, &w->scale_cols))
         return err_set(e, ERR_FORMAT,
                        "%s: \"quantization_config.weight_block_size\" should be two sizes",
                        w->config.name);
-    w->scale_rows = rows->valueint;
-    w->scale_cols = cols->valueint;
     return ERR_OK;
 }
 
