@@ -3,9 +3,17 @@
 
 #include <stddef.h>
 
+extern const struct command cmd_generate;
+extern const struct command cmd_eval;
+extern const struct command cmd_chat;
+extern const struct command cmd_logits;
 extern const struct command cmd_inspect;
 
 const struct command *const cli_commands[] = {
+    &cmd_generate,
+    &cmd_eval,
+    &cmd_chat,
+    &cmd_logits,
     &cmd_inspect,
     NULL,
 };
