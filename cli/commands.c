@@ -8,12 +8,14 @@ extern const struct command cmd_eval;
 extern const struct command cmd_chat;
 extern const struct command cmd_logits;
 extern const struct command cmd_inspect;
+extern const struct command cmd_quantize;
 
 const struct command *const cli_commands[] = {
     &cmd_generate,
     &cmd_eval,
     &cmd_chat,
     &cmd_logits,
+    &cmd_quantize,
     &cmd_inspect,
     NULL,
 };

@@ -143,7 +143,9 @@ err_code encode_rows(enum dtype t, const float *x, int64_t n_rows, int64_t k, vo
     double err2 = 0, ref2 = 0;
     uint64_t n = 0;
     float limit = most(t);
-#pragma omp parallel for schedule(dynamic, 4) reduction(min : bad) reduction(+ : err2, ref2, n)
+/* A small tensor is done before other threads are awake. */
+#pragma omp parallel for schedule(dynamic, 4) reduction(min : bad) reduction(+ : err2, ref2, n) \
+    if (n_rows * k >= 1 << 16)
     for (int64_t r = 0; r < n_rows; r++) {
         const float *row = x + r * k;
         uint8_t *out = (uint8_t *)dst + (uint64_t)r * row_bytes;
