@@ -110,7 +110,8 @@ static bool find_answer_is(const char *text, size_t n, struct answer_span *out)
         while (from < end && (*from == ':' || *from == ' ' || *from == '*'))
             from++;
         const char *to = sentence_end(from, end);
-        while (to > from && to[-1] == '*')
+        to -= to > from && to[-1] == '.';
+        while (to > from && to[-1] == '*') /* Markdown's bold */
             to--;
         return set_span(out, from, to, "answer is");
     }

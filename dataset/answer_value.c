@@ -556,12 +556,15 @@ bool answer_parse(const char *s, size_t n, struct answer_value *v)
         s++;
         n--;
     }
-    while (n && (isspace((unsigned char)s[n - 1]) || s[n - 1] == '.' || s[n - 1] == ','))
+    while (n && isspace((unsigned char)s[n - 1]))
         n--;
+    n -= n && (s[n - 1] == '.' || s[n - 1] == ','); /* a sentence's; "72..." goes on */
     if (!n || memchr(s, 0, n) || !answer_clean(s, n, text))
         return false;
     size_t len = strlen(text);
-    while (len && strchr(" .", text[len - 1])) /* "$72.$" */
+    while (len && text[len - 1] == ' ')
+        text[--len] = 0;
+    if (len && text[len - 1] == '.') /* "$72.$" */
         text[--len] = 0;
     const char *from = after_equals(text);
     struct parser p = {from, 0};
