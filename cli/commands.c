@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 extern const struct command cmd_generate;
+extern const struct command cmd_distill;
 extern const struct command cmd_eval;
 extern const struct command cmd_chat;
 extern const struct command cmd_logits;
@@ -12,6 +13,7 @@ extern const struct command cmd_quantize;
 
 const struct command *const cli_commands[] = {
     &cmd_generate,
+    &cmd_distill,
     &cmd_eval,
     &cmd_chat,
     &cmd_logits,
