@@ -100,7 +100,7 @@ struct tokenizer {
     int n_stages;
     struct tok_trie added, added_normalized;
     int32_t bos, eos, pad;
-    bool adds_bos;
+    bool adds_bos, adds_bos_given;
     int32_t stops[TOK_MAX_STOPS];
     int n_stops;
     char *chat_template;
@@ -261,6 +261,7 @@ err_code tok_bpe(const struct tokenizer *t, struct tok_scratch *s, const char *w
 
 /* ---- loaders ---- */
 err_code tok_hf_load(struct tokenizer *t, const char *path, struct err *e);
+err_code tok_gguf_load(struct tokenizer *t, const struct gguf *g, struct err *e);
 /* After a loader: eos into stops, bos, eos, pad from well-known tokens when not given. */
 err_code tok_finish(struct tokenizer *t, struct err *e);
 err_code tok_add_stop(struct tokenizer *t, int32_t id, struct err *e);

@@ -229,10 +229,12 @@ static err_code load_pre_tokenizer(struct tokenizer *t, const struct json *j, co
     if (!strcmp(type, "Split"))
         return load_split(t, j, p, e);
     if (!strcmp(type, "Digits")) {
+        /* Rust's numeric characters: Unicode 17's, which Oniguruma does not know yet, too */
+        static const char numeric[] = "[\\p{N}\\x{11DE0}-\\x{11DE9}\\x{16FF4}-\\x{16FF6}]";
         rc = json_opt_bool(j, p, "individual_digits", &each, e);
         return rc ? rc
-                  : tok_split_add(t, "pre_tokenizer", "\\p{N}",
-                                  each ? TOK_ISOLATED : TOK_CONTIGUOUS, false, e);
+                  : tok_split_add(t, "pre_tokenizer", numeric, each ? TOK_ISOLATED : TOK_CONTIGUOUS,
+                                  false, e);
     }
     if (!strcmp(type, "ByteLevel")) {
         rc = json_opt_bool(j, p, "add_prefix_space", &space, e);
@@ -305,16 +307,15 @@ static err_code config_template(struct tokenizer *t, const struct json *j, struc
     return t->chat_template ? ERR_OK : ERR_NOMEM;
 }
 
-/* Would the post-processor put BOS first? Llama 3 says so there and not in its config. */
-static bool template_adds(const struct tokenizer *t, const cJSON *p)
+/* The token that the post-processor puts first, or -1. Llama 3 says there that it adds BOS. */
+static int32_t template_first(const struct tokenizer *t, const cJSON *p)
 {
     const cJSON *list = json_at(p, "processors"), *single = json_at(p, "single");
-    for (const cJSON *c = cJSON_IsArray(list) ? list->child : NULL; c; c = c->next)
-        if (template_adds(t, c))
-            return true;
-    const cJSON *first = cJSON_IsArray(single) ? single->child : NULL;
-    const cJSON *id = json_at(first, "SpecialToken.id");
-    return cJSON_IsString(id) && t->bos >= 0 && tokenizer_find(t, id->valuestring) == t->bos;
+    int32_t id = -1;
+    for (const cJSON *c = cJSON_IsArray(list) ? list->child : NULL; c && id < 0; c = c->next)
+        id = template_first(t, c);
+    const cJSON *name = json_at(cJSON_IsArray(single) ? single->child : NULL, "SpecialToken.id");
+    return cJSON_IsString(name) ? tokenizer_find(t, name->valuestring) : id;
 }
 
 static err_code load_tokenizer_config(struct tokenizer *t, const char *path, struct err *e)
@@ -329,6 +330,7 @@ static err_code load_tokenizer_config(struct tokenizer *t, const char *path, str
         rc = config_token(t, &j, "pad_token", &t->pad, e);
     if (!rc)
         rc = json_opt_bool(&j, j.root, "add_bos_token", &t->adds_bos, e);
+    t->adds_bos_given = json_at(j.root, "add_bos_token");
     if (!rc)
         rc = config_template(t, &j, e);
     json_close(&j);
@@ -427,8 +429,11 @@ static err_code load_json(struct tokenizer *t, const char *dir, struct err *e)
         rc = check_decoder(t, json_at(j.root, "decoder"), e);
     if (!rc)
         rc = beside(t, dir, "tokenizer_config.json", load_tokenizer_config, e);
-    if (!rc && !t->adds_bos)
-        t->adds_bos = template_adds(t, json_at(j.root, "post_processor"));
+    int32_t first = rc ? -1 : template_first(t, json_at(j.root, "post_processor"));
+    if (first >= 0 && t->bos < 0)
+        t->bos = first;
+    if (!t->adds_bos_given)
+        t->adds_bos = first >= 0 && first == t->bos;
     json_close(&j);
     return rc;
 }

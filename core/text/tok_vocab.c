@@ -73,10 +73,10 @@ static err_code arena_decode(struct tokenizer *t, struct tok_entry *x, const cha
 err_code tok_vocab_add(struct tokenizer *t, const char *where, const char *raw, size_t n,
                        int64_t id, uint32_t flags, struct err *e)
 {
+    int shown = n > 60 ? 60 : (int)n;
     if (id < 0 || id > TOK_MAX_ID)
-        return err_set(e, ERR_FORMAT,
-                       "%s: %s: token \"%.60s\" has the id %lld; ids go from 0 to %d", t->name,
-                       where, raw, (long long)id, TOK_MAX_ID);
+        return err_set(e, ERR_FORMAT, "%s: %s: token \"%.*s\" has the id %lld; ids go from 0 to %d",
+                       t->name, where, shown, raw, (long long)id, TOK_MAX_ID);
     if (memchr(raw, 0, n) || !tok_utf8_valid(raw, n))
         return err_set(e, ERR_FORMAT, "%s: %s: the token of id %lld is not valid UTF-8", t->name,
                        where, (long long)id);
@@ -92,8 +92,8 @@ err_code tok_vocab_add(struct tokenizer *t, const char *where, const char *raw, 
     }
     struct tok_entry *x = &t->entries[id];
     if (x->flags & TOK_PRESENT)
-        return err_set(e, ERR_FORMAT, "%s: %s: \"%.60s\" and \"%.60s\" have the same id %lld",
-                       t->name, where, t->arena.data + x->raw, raw, (long long)id);
+        return err_set(e, ERR_FORMAT, "%s: %s: \"%.60s\" and \"%.*s\" have the same id %lld",
+                       t->name, where, t->arena.data + x->raw, shown, raw, (long long)id);
     x->flags = TOK_PRESENT | flags;
     x->n_raw = (uint32_t)n;
     err_code rc = arena_add(t, raw, n, &x->raw, e);
@@ -104,6 +104,7 @@ err_code tok_vocab_add(struct tokenizer *t, const char *where, const char *raw, 
     return rc;
 }
 
+/* Where s is in the table, or the free slot where it would go. */
 static uint32_t *slot_of(const struct tokenizer *t, uint32_t *table, bool raw, const char *s,
                          size_t n)
 {

@@ -1,7 +1,6 @@
 #include "core/text/tokenizer.h"
+#include "core/format/gguf.h"
 #include "core/text/tok.h"
-
-#include <limits.h>
 
 err_code token_list_add(struct token_list *l, int32_t id, struct err *e)
 {
@@ -351,14 +350,17 @@ err_code tok_finish(struct tokenizer *t, struct err *e)
     return rc;
 }
 
-err_code tokenizer_open(const char *path, struct tokenizer **out, struct err *e)
+static struct tokenizer *tokenizer_new(struct err *e)
 {
-    *out = NULL;
     struct tokenizer *t = mem_new(1, sizeof *t, e);
-    if (!t)
-        return ERR_NOMEM;
-    tok_vocab_init(t);
-    err_code rc = tok_hf_load(t, path, e);
+    if (t)
+        tok_vocab_init(t);
+    return t;
+}
+
+/* Hands t over, or closes it when rc says that loading failed. */
+static err_code opened(struct tokenizer *t, err_code rc, struct tokenizer **out, struct err *e)
+{
     if (!rc)
         rc = tok_finish(t, e);
     if (rc)
@@ -366,4 +368,37 @@ err_code tokenizer_open(const char *path, struct tokenizer **out, struct err *e)
     else
         *out = t;
     return rc;
+}
+
+err_code tokenizer_open_gguf(const struct gguf *g, struct tokenizer **out, struct err *e)
+{
+    *out = NULL;
+    struct tokenizer *t = tokenizer_new(e);
+    return t ? opened(t, tok_gguf_load(t, g, e), out, e) : ERR_NOMEM;
+}
+
+static bool is_gguf(const char *path)
+{
+    char magic[4] = {0};
+    FILE *f = file_is_dir(path) ? NULL : fopen(path, "rbe");
+    bool is = f && fread(magic, 1, 4, f) == 4 && !memcmp(magic, "GGUF", 4);
+    if (f)
+        fclose(f);
+    return is;
+}
+
+err_code tokenizer_open(const char *path, struct tokenizer **out, struct err *e)
+{
+    *out = NULL;
+    if (is_gguf(path)) {
+        struct gguf *g;
+        err_code rc = gguf_open(path, &g, e);
+        if (rc)
+            return rc;
+        rc = tokenizer_open_gguf(g, out, e);
+        gguf_close(g);
+        return rc;
+    }
+    struct tokenizer *t = tokenizer_new(e);
+    return t ? opened(t, tok_hf_load(t, path, e), out, e) : ERR_NOMEM;
 }

@@ -10,10 +10,13 @@
  * their lstrip/rstrip/single_word/normalized flags), then the normalizer (NFC or none), the
  * pre-tokenizer (Split regexes through PCRE2, Digits, ByteLevel), then BPE merges by rank
  * (ignore_merges honoured). A component that decant does not know is ERR_UNSUPPORTED, by name.
+ * The post-processor is not run: no BOS or EOS is added.
+ *
  * Text that is not valid UTF-8: each bad byte is taken as that byte's own token, so that
- * decode(encode(x)) == x for any bytes (after NFC, where the tokenizer has it). The post-processor of tokenizer.json is not run:
- * no BOS or EOS is added. Thread safety: a tokenizer is read-only after opening;
- * encode may run in many threads. Hostile text is bounded: time O(n log n), no stack growth. */
+ * decode(encode(x)) == x for any bytes (== NFC(x) where the tokenizer normalizes).
+ *
+ * Thread safety: a tokenizer is read-only after opening; encode may run in many threads. Hostile
+ * text is bounded: time O(n log n), no stack growth. */
 #ifndef DECANT_TEXT_TOKENIZER_H
 #define DECANT_TEXT_TOKENIZER_H
 
