@@ -147,7 +147,12 @@ static err_code answer(struct talk *t, const char *system, struct err *e)
     if (rc)
         return rc;
     begin_part(t, t->model.chat.form == CHAT_R1);
-    struct sched_job job = {.next = next, .token = on_token, .done = done, .ctx = t, .n_slots = 1};
+    struct sched_job job = {.next = next,
+                            .token = on_token,
+                            .done = done,
+                            .ctx = t,
+                            .n_slots = 1,
+                            .n_choose = tokenizer_size(t->model.tok)};
     struct sched_stats st;
     rc = sched_run(t->model.lm, &job, &st, e);
     if (!rc && t->rc) {

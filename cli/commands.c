@@ -5,19 +5,20 @@
 
 extern const struct command cmd_generate;
 extern const struct command cmd_distill;
+extern const struct command cmd_quantize;
 extern const struct command cmd_eval;
 extern const struct command cmd_chat;
-extern const struct command cmd_logits;
 extern const struct command cmd_inspect;
-extern const struct command cmd_quantize;
+extern const struct command cmd_logits;
 
+/* clang-format off */
 const struct command *const cli_commands[] = {
     &cmd_generate,
     &cmd_distill,
+    &cmd_quantize,
     &cmd_eval,
     &cmd_chat,
-    &cmd_logits,
-    &cmd_quantize,
     &cmd_inspect,
+    &cmd_logits,
     NULL,
 };

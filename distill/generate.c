@@ -213,8 +213,12 @@ static err_code open_all(struct generate *g, struct err *e)
 
 static err_code drive(struct generate *g, struct err *e)
 {
-    struct sched_job job = {
-        .next = next, .token = on_token, .done = done, .ctx = g, .n_slots = g->o->concurrency};
+    struct sched_job job = {.next = next,
+                            .token = on_token,
+                            .done = done,
+                            .ctx = g,
+                            .n_slots = g->o->concurrency,
+                            .n_choose = tokenizer_size(g->model.tok)};
     struct sched_stats st;
     progress_begin(&g->progress, "traces", (uint64_t)g->sum->n_wanted);
     progress_resume(&g->progress, (uint64_t)g->sum->n_there);

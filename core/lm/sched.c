@@ -117,8 +117,8 @@ static int64_t plan_step(struct sched *s)
 /* Samples for all items with logits; each slot draws from its own stream. */
 static void sample_all(struct sched *s, int64_t n_items, int32_t *picked)
 {
-    int64_t V = s->lm->n_vocab;
-    int64_t row = 0;
+    int64_t V = s->lm->n_vocab, row = 0;
+    int64_t n = s->job->n_choose > 0 && s->job->n_choose < V ? s->job->n_choose : V;
     int64_t rows[n_items > 0 ? n_items : 1];
     for (int64_t i = 0; i < n_items; i++)
         rows[i] = s->items[i].logits == LM_NONE ? -1 : row++;
@@ -128,7 +128,7 @@ static void sample_all(struct sched *s, int64_t n_items, int32_t *picked)
             continue;
         struct slot *sl = &s->slots[s->item_slot[i]];
         int t = omp_get_thread_num();
-        picked[i] = sample_token(s->logits + rows[i] * V, V, &sl->req.sampling, &sl->req.rng,
+        picked[i] = sample_token(s->logits + rows[i] * V, n, &sl->req.sampling, &sl->req.rng,
                                  s->scratch_p + t * V, s->scratch_i + t * V);
     }
 }

@@ -41,6 +41,8 @@ struct sched_job {
     err_code (*done)(void *ctx, const struct gen_result *r, struct err *e);
     void *ctx;
     int64_t n_slots;       /* sequences decoded together, >= 1 */
+    int64_t n_choose;      /* only ids below are chosen: the tokenizer's size, where the model's
+                            * vocabulary is padded beyond it; 0: all */
     int64_t prefill_chunk; /* prompt tokens a step at most, all sequences together; 0: 512 */
 };
 struct sched_stats {

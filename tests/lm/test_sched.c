@@ -71,6 +71,7 @@ struct job {
     enum finish finish[N];
     int cancel; /* request that is cancelled at its third token, or -1 */
     int n_seen;
+    int64_t n_choose;
 };
 
 static int64_t prompt_length(int i)
@@ -119,12 +120,20 @@ static err_code done(void *ctx, const struct gen_result *r, struct err *e)
 static void run(struct job *j, int slots, int chunk, int cancel, struct sched_stats *st)
 {
     struct fake f = {.lm = {.ops = &fake_ops, .n_vocab = V, .max_context = CONTEXT}};
+    int64_t n_choose = j->n_choose;
     memset(j, 0, sizeof *j);
+    j->n_choose = n_choose;
     j->cancel = cancel;
     for (int i = 0; i < N; i++)
         for (int k = 0; k < CONTEXT + 8; k++)
             j->prompts[i][k] = (i * 31 + k * 17) % V;
-    struct sched_job job = {next, token, done, j, slots, chunk};
+    struct sched_job job = {.next = next,
+                            .token = token,
+                            .done = done,
+                            .ctx = j,
+                            .n_slots = slots,
+                            .n_choose = j->n_choose,
+                            .prefill_chunk = chunk};
     struct err e = {0};
     assert_int_equal(sched_run(&f.lm, &job, st, &e), ERR_OK);
     assert_int_equal(f.n_open, 0);
@@ -167,13 +176,25 @@ static void context_and_cancelling(void **state)
     assert_int_equal(j.n_done, N);
 }
 
+static void padding_is_never_chosen(void **state)
+{
+    (void)state;
+    static struct job j;
+    struct sched_stats st;
+    j.n_choose = 20;
+    run(&j, 8, 0, -1, &st);
+    for (int i = 0; i < N; i++)
+        for (int64_t k = 0; k < j.n_out[i]; k++)
+            assert_true(j.out[i][k] < 20);
+}
+
 static void broken_model_is_an_error(void **state)
 {
     (void)state;
     static struct job j;
     struct fake f = {.lm = {.ops = &fake_ops, .n_vocab = V, .max_context = CONTEXT}, .nan = true};
     memset(&j, 0, sizeof j);
-    struct sched_job job = {next, token, done, &j, 4, 0};
+    struct sched_job job = {.next = next, .token = token, .done = done, .ctx = &j, .n_slots = 4};
     struct sched_stats st;
     struct err e = {0};
     assert_int_equal(sched_run(&f.lm, &job, &st, &e), ERR_STATE);
@@ -207,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(results_do_not_depend_on_the_batch),
         cmocka_unit_test(context_and_cancelling),
+        cmocka_unit_test(padding_is_never_chosen),
         cmocka_unit_test(broken_model_is_an_error),
         cmocka_unit_test(arguments_are_checked),
     };
