@@ -10,6 +10,8 @@ extern const struct command cmd_eval;
 extern const struct command cmd_chat;
 extern const struct command cmd_inspect;
 extern const struct command cmd_logits;
+extern const struct command cmd_tokenize;
+extern const struct command cmd_quantize;
 
 /* clang-format off */
 const struct command *const cli_commands[] = {
@@ -20,5 +22,6 @@ const struct command *const cli_commands[] = {
     &cmd_chat,
     &cmd_inspect,
     &cmd_logits,
+    &cmd_tokenize,
     NULL,
 };
