@@ -280,7 +280,7 @@ err_code gguf_begin_data(struct gguf_writer *g, struct err *e)
         rc = file_writer_add(&g->file, g->tensors.data, g->tensors.len, e);
     if (!rc)
         rc = write_padding(g, e);
-    g->data_begun = true;
+    g->data_begun = !rc;
     buf_dispose(&head);
     return rc;
 }

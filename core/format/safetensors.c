@@ -324,7 +324,7 @@ err_code st_begin_data(struct st_writer *w, struct err *e)
         rc = file_writer_add(&w->file, n, 8, e);
     if (!rc)
         rc = file_writer_add(&w->file, h.data, h.len, e);
-    w->data_begun = true;
+    w->data_begun = !rc;
     buf_dispose(&h);
     return rc;
 }
