@@ -80,22 +80,23 @@ void progress_set(struct progress *p, uint64_t n_done, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    double share = p->n_total ? (double)n_done / (double)p->n_total : 0;
-    if (p->n_total && n_done > p->n_first)
+    double share = n_done < p->n_total ? (double)n_done / (double)p->n_total : 1;
+    char done[64];
+    snprintf(done, sizeof done, p->n_total ? "%llu/%llu" : "%llu", (unsigned long long)n_done,
+             (unsigned long long)p->n_total);
+    if (p->n_total >= n_done && n_done > p->n_first)
         format_left(left, sizeof left,
                     (now - p->t0) * (double)(p->n_total - n_done) / (double)(n_done - p->n_first));
-    if (p->tty) {
+    if (p->tty && p->n_total) {
         enum { WIDTH = 24 };
-        int full = (int)(share * WIDTH);
         char bar[WIDTH + 1];
         for (int i = 0; i < WIDTH; i++)
-            bar[i] = i < full ? '#' : '.';
+            bar[i] = i < (int)(share * WIDTH) ? '#' : '.';
         bar[WIDTH] = 0;
-        fprintf(stderr, "\r\033[K%s [%s] %llu/%llu  %s  %s", p->label, bar,
-                (unsigned long long)n_done, (unsigned long long)p->n_total, text, left);
+        fprintf(stderr, "\r\033[K%s [%s] %s  %s  %s", p->label, bar, done, text, left);
     } else {
-        fprintf(stderr, "%s %llu/%llu (%.0f %%)  %s  %s\n", p->label, (unsigned long long)n_done,
-                (unsigned long long)p->n_total, 100 * share, text, left);
+        const char *head = p->tty ? "\r\033[K" : "", *end = p->tty ? "" : "\n";
+        fprintf(stderr, "%s%s %s  %s  %s%s", head, p->label, done, text, left, end);
     }
     fflush(stderr);
 }

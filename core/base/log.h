@@ -1,5 +1,5 @@
 /* Messages and progress, to stderr. A progress line is a bar that redraws itself on a terminal and
- * a plain line now and then elsewhere; DECANT_QUIET in the environment silences both.
+ * a plain line now and then elsewhere; DECANT_QUIET in the environment silences both, not warnings.
  * Also the clock and the stop flag that Ctrl-C sets. */
 #ifndef DECANT_BASE_LOG_H
 #define DECANT_BASE_LOG_H

@@ -118,100 +118,115 @@ static err_code open_shard_in(struct weights *w, const char *name, struct err *e
     return rc;
 }
 
-/* The tensors of one shard against the index: each stands there, and for this shard. */
-static err_code check_shard(const struct safetensors *s, const char *shard,
-                            const struct json *index, const struct names *listed,
-                            const cJSON *const *nodes, struct err *e)
+/* The index of a sharded model: which file holds which tensor. */
+struct shard_index {
+    struct json json;
+    int64_t n;
+    const cJSON **nodes; /* n: name and file of each tensor */
+    struct names tensors, files;
+};
+
+static void index_close(struct shard_index *x)
+{
+    mem_free(x->nodes);
+    names_dispose(&x->tensors);
+    names_dispose(&x->files);
+    json_close(&x->json);
+}
+
+static err_code index_open(struct shard_index *x, const char *path, struct err *e)
+{
+    err_code rc = json_open(&x->json, path, MAX_INDEX_BYTES, e);
+    if (rc)
+        return rc;
+    const cJSON *node, *map = json_at(x->json.root, "weight_map");
+    if (!cJSON_IsObject(map) || !map->child)
+        return err_set(e, ERR_FORMAT, "%s: \"weight_map\" should be an object of tensor: file",
+                       path);
+    int64_t n = cJSON_GetArraySize(map);
+    if (!(x->nodes = mem_new((size_t)n, sizeof *x->nodes, e)) || names_reserve(&x->tensors, n, e) ||
+        names_reserve(&x->files, n, e))
+        return ERR_NOMEM;
+    cJSON_ArrayForEach(node, map)
+    {
+        const char *file = cJSON_IsString(node) ? node->valuestring : "(no string)";
+        if (!cJSON_IsString(node) || !path_is_contained(file))
+            return err_set(e, ERR_FORMAT,
+                           "%s: tensor \"%s\" is in no file below the directory: \"%s\"", path,
+                           node->string, file);
+        names_add(&x->tensors, node->string, strlen(node->string), x->n);
+        names_add(&x->files, file, strlen(file), x->n);
+        x->nodes[x->n++] = node;
+    }
+    const struct name_ref *twice = names_sort(&x->tensors);
+    if (twice)
+        return err_set(e, ERR_FORMAT, "%s: lists tensor \"%s\" twice", path, twice->s);
+    names_sort(&x->files); /* a shard's tensors now stand side by side */
+    return ERR_OK;
+}
+
+/* Every tensor of a shard should be listed, and for this shard. */
+static err_code check_shard(const struct safetensors *s, const char *file,
+                            const struct shard_index *x, struct err *e)
 {
     for (int64_t i = 0; i < s->n_entries; i++) {
         const char *name = s->entries[i].name;
-        int64_t at = names_find(listed, name, strlen(name));
+        int64_t at = names_find(&x->tensors, name, strlen(name));
         if (at < 0)
             return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" of shard %s is not listed",
-                           index->name, name, shard);
-        if (strcmp(nodes[at]->valuestring, shard))
+                           x->json.name, name, file);
+        if (strcmp(x->nodes[at]->valuestring, file))
             return err_set(e, ERR_FORMAT, "%s: lists tensor \"%s\" in shard %s, but it is in %s",
-                           index->name, name, nodes[at]->valuestring, shard);
+                           x->json.name, name, x->nodes[at]->valuestring, file);
     }
     return ERR_OK;
 }
 
-/* Opens every shard that the index names, once. files: the shards' names, sorted; equal ones stand
- * side by side. */
-static err_code open_listed(struct weights *w, const struct json *index, const cJSON *map,
-                            struct err *e)
+/* The error for listed tensors that no shard has. Forgets the others. */
+static err_code missing_tensors(const struct weights *w, struct shard_index *x, struct err *e)
 {
-    int64_t n = cJSON_GetArraySize(map), i = 0;
-    struct names listed = {0}, files = {0};
-    const cJSON **nodes = mem_new((size_t)n, sizeof *nodes, e);
-    const cJSON *node;
-    err_code rc = nodes ? names_reserve(&listed, n, e) : ERR_NOMEM;
-    if (!rc)
-        rc = names_reserve(&files, n, e);
-    if (rc)
-        goto done;
-    cJSON_ArrayForEach(node, map)
-    {
-        if (!cJSON_IsString(node) || !path_is_contained(node->valuestring)) {
-            rc = err_set(e, ERR_FORMAT,
-                         "%s: tensor \"%s\" is in no file below the directory: \"%s\"", index->name,
-                         node->string, cJSON_IsString(node) ? node->valuestring : "(no string)");
-            goto done;
-        }
-        nodes[i] = node;
-        names_add(&listed, node->string, strlen(node->string), i);
-        names_add(&files, node->valuestring, strlen(node->valuestring), i++);
-    }
-    const struct name_ref *twice = names_sort(&listed);
-    if (twice) {
-        rc = err_set(e, ERR_FORMAT, "%s: lists tensor \"%s\" twice", index->name, twice->s);
-        goto done;
-    }
-    names_sort(&files);
-    int64_t n_found = 0;
-    for (i = 0; i < n && !rc; i++) {
-        if (i && !strcmp(files.refs[i].s, files.refs[i - 1].s))
-            continue;
-        if ((rc = open_shard_in(w, files.refs[i].s, e))) {
-            err_context(e, "%s", index->name);
-            break;
-        }
-        const struct safetensors *s = &w->shards[w->n_shards - 1];
-        rc = check_shard(s, files.refs[i].s, index, &listed, nodes, e);
-        n_found += s->n_entries;
-    }
-    if (rc || n_found == n)
-        goto done;
-    /* Each tensor of the shards is a listed one, so some listed tensor has no shard. */
-    for (i = 0; i < w->n_shards; i++)
+    int64_t n_missing = x->n, first = 0;
+    for (int64_t i = 0; i < w->n_shards; i++)
         for (int64_t k = 0; k < w->shards[i].n_entries; k++) {
             const char *name = w->shards[i].entries[k].name;
-            nodes[names_find(&listed, name, strlen(name))] = NULL;
+            x->nodes[names_find(&x->tensors, name, strlen(name))] = NULL;
+            n_missing--;
         }
-    for (i = 0; i < n && !nodes[i]; i++)
-        ;
-    rc =
-        err_set(e, ERR_FORMAT, "%s: tensor \"%s\" is not in its shard %s (%lld in all are missing)",
-                index->name, nodes[i]->string, nodes[i]->valuestring, (long long)(n - n_found));
-done:
-    mem_free(nodes);
-    names_dispose(&listed);
-    names_dispose(&files);
-    return rc;
+    while (!x->nodes[first])
+        first++;
+    return err_set(
+        e, ERR_FORMAT, "%s: tensor \"%s\" is not in its shard %s (%lld in all are missing)",
+        x->json.name, x->nodes[first]->string, x->nodes[first]->valuestring, (long long)n_missing);
+}
+
+/* Opens every shard that the index names, once. */
+static err_code open_listed(struct weights *w, struct shard_index *x, struct err *e)
+{
+    int64_t n_found = 0;
+    for (int64_t i = 0; i < x->n; i++) {
+        const char *file = x->files.refs[i].s;
+        if (i && !strcmp(file, x->files.refs[i - 1].s))
+            continue;
+        err_code rc = open_shard_in(w, file, e);
+        if (rc) {
+            err_context(e, "%s", x->json.name);
+            return rc;
+        }
+        const struct safetensors *s = &w->shards[w->n_shards - 1];
+        if ((rc = check_shard(s, file, x, e)))
+            return rc;
+        n_found += s->n_entries;
+    }
+    return n_found == x->n ? ERR_OK : missing_tensors(w, x, e);
 }
 
 static err_code open_index(struct weights *w, const char *path, struct err *e)
 {
-    struct json index;
-    err_code rc = json_open(&index, path, MAX_INDEX_BYTES, e);
-    if (rc)
-        return rc;
-    const cJSON *map = json_at(index.root, "weight_map");
-    if (!cJSON_IsObject(map) || !map->child)
-        rc = err_set(e, ERR_FORMAT, "%s: \"weight_map\" should be an object of tensor: file", path);
-    else
-        rc = open_listed(w, &index, map, e);
-    json_close(&index);
+    struct shard_index x = {0};
+    err_code rc = index_open(&x, path, e);
+    if (!rc)
+        rc = open_listed(w, &x, e);
+    index_close(&x);
     return rc;
 }
 
