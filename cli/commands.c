@@ -8,6 +8,7 @@ extern const struct command cmd_distill;
 extern const struct command cmd_quantize;
 extern const struct command cmd_eval;
 extern const struct command cmd_chat;
+extern const struct command cmd_corpus;
 extern const struct command cmd_inspect;
 extern const struct command cmd_logits;
 extern const struct command cmd_tokenize;
@@ -20,6 +21,7 @@ const struct command *const cli_commands[] = {
     &cmd_quantize,
     &cmd_eval,
     &cmd_chat,
+    &cmd_corpus,
     &cmd_inspect,
     &cmd_logits,
     &cmd_tokenize,
