@@ -12,7 +12,6 @@ extern const struct command cmd_corpus;
 extern const struct command cmd_inspect;
 extern const struct command cmd_logits;
 extern const struct command cmd_tokenize;
-extern const struct command cmd_quantize;
 
 /* clang-format off */
 const struct command *const cli_commands[] = {
