@@ -1,0 +1,55 @@
+#!/bin/sh
+# Every SQL statement of docs/corpus.md runs on a corpus, and every command on it answers.
+set -eu
+command -v sqlite3 >/dev/null || { echo "no sqlite3"; exit 77; }
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+printf '%s\n' '{"question": "1+1?", "answer": "1+1=2\n#### 2"}' '{"prompt": "2+2?", "answer": 4}' >"$dir/p.jsonl"
+db=$dir/c.db
+"$DECANT" corpus import --corpus "$db" --prompts "$dir/p.jsonl" | grep -q '2 prompts read, 2 new'
+sqlite3 "$db" "PRAGMA foreign_keys = ON;
+INSERT INTO requests VALUES (1, 't', '2026', '{\"teacher\":\"t\",\"temperature\":0.6}');
+INSERT INTO traces (prompt_id, request_id, sample_index, finish_reason, n_completion_tokens, created_at,
+                    program, lossy, answer, reasoning)
+VALUES (1, 1, 0, 'stop', 9, '2026', 'x', 0, '\\boxed{2}', 'one and one'),
+       (1, 1, 1, 'length', 9, '2026', 'x', 0, '', 'one and'),
+       (2, 1, 0, 'stop', 9, '2026', 'x', 0, '\\boxed{5}', 'look: \`\`\`2+2\`\`\`');"
+
+"$DECANT" corpus verify --corpus "$db" --json >"$dir/verify"
+grep -q '"traces":3,"changed":3,"correct":1,"wrong":1,"unknown":1,"truncated":1' "$dir/verify"
+"$DECANT" corpus stats --corpus "$db" --json | grep -q '"correct":1,"wrong":1,"unknown":1,"unverified":0'
+"$DECANT" corpus stats --corpus "$db" | grep -q 'correct  *1  *33.3 %'
+"$DECANT" corpus show --corpus "$db" --trace 1 | grep -q 'one and one'
+"$DECANT" corpus show --corpus "$db" --select "verdict = 'wrong'" --json | grep -q '"gold":"4"'
+"$DECANT" corpus export --corpus "$db" --out - |
+    grep -q '"content":"<think>\\none and one\\n</think>\\n\\n\\\\boxed{2}"'
+[ "$("$DECANT" corpus export --corpus "$db" --select all --out - | wc -l)" = 3 ]
+
+# wrong usage is 2, what fails is 1; both say why
+code=0; "$DECANT" corpus >/dev/null 2>&1 || code=$?; [ $code = 2 ]
+code=0; "$DECANT" corpus frobnicate >/dev/null 2>&1 || code=$?; [ $code = 2 ]
+code=0; "$DECANT" corpus stats --corpus "$dir/none.db" 2>"$dir/e" || code=$?
+[ $code = 1 ] && grep -q 'no such corpus' "$dir/e" && [ ! -e "$dir/none.db" ]
+code=0; "$DECANT" corpus show --corpus "$db" --select 'x = 1' 2>"$dir/e" || code=$?
+[ $code = 2 ] && grep -q 'no such column' "$dir/e"
+printf '{"prompt": 3}\n' >"$dir/bad.jsonl"
+code=0; "$DECANT" corpus import --corpus "$db" --prompts "$dir/bad.jsonl" 2>"$dir/e" || code=$?
+[ $code = 1 ] && grep -q 'bad.jsonl:1: "prompt" should be a string' "$dir/e"
+
+awk '/^```sql/ {on = 1; next} /^```$/ {on = 0} on' docs/corpus.md >"$dir/all.sql"
+[ "$(grep -c ';$' "$dir/all.sql")" -ge 6 ]
+sqlite3 -bail "$db" <"$dir/all.sql" >/dev/null
+[ "$(sqlite3 "$db" "SELECT count(*) FROM verdicts WHERE kind = 'code'")" = 1 ]
+# the documented selections
+sed -n 's/^    --select "\(good AND pass_rate[^"]*\|verdict = [^"]*\|teacher = [^"]*\)"$/\1/p' docs/corpus.md |
+while read -r selection; do
+    "$DECANT" corpus export --corpus "$db" --select "$selection" --out "$dir/x" >/dev/null
+done
+# a corpus in a directory that cannot be written (root can write everywhere)
+if [ "$(id -u)" != 0 ]; then
+    chmod a-w "$dir"
+    "$DECANT" corpus stats --corpus "$db" >/dev/null || code=9
+    chmod u+w "$dir"
+    [ $code != 9 ]
+fi
+echo "the documentation's SQL runs"
