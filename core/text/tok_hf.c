@@ -226,6 +226,8 @@ static err_code load_pre_tokenizer(struct tokenizer *t, const struct json *j, co
     const char *type = type_of(p);
     bool space = true, regex = true, each = false;
     err_code rc = ERR_OK;
+    if (!p)
+        return ERR_OK;
     if (!strcmp(type, "Split"))
         return load_split(t, j, p, e);
     if (!strcmp(type, "Digits")) {
