@@ -60,7 +60,84 @@ static inline size_t mutate_once(uint8_t *p, size_t n, struct rng *r)
     }
 }
 
-/* n_runs mutants of one to four changes each, of the seed file. */
+/* Where the first string, number or word that is a JSON value stands from *at on: moves *at there
+ * and gives its length, 0 when there is none. Keys are none. */
+static inline size_t find_value(const uint8_t *p, size_t n, size_t *at)
+{
+    while (*at < n) {
+        if (!memchr(":,[", p[*at], 3)) {
+            ++*at;
+            continue;
+        }
+        for (++*at; *at < n && (p[*at] == ' ' || p[*at] == '\n');)
+            ++*at;
+        size_t end = *at;
+        if (end < n && p[end] == '"') {
+            for (end++; end < n && p[end] != '"';)
+                end += p[end] == '\\' ? 2 : 1;
+            end++;
+        } else
+            while (end < n && !memchr(",]} \n[{:", p[end], 8))
+                end++;
+        if (end < n && end > *at && p[end] != ':')
+            return end - *at;
+    }
+    return 0;
+}
+
+/* Replaces a JSON value by another, so that the syntax holds and the meaning does not. A
+ * safetensors header's length in front is kept right. */
+static inline size_t mutate_value(uint8_t *p, size_t n, struct rng *r)
+{
+    static const char *const literals[] = {"0",
+                                           "-1",
+                                           "1",
+                                           "1.5",
+                                           "2147483648",
+                                           "9007199254740991",
+                                           "18446744073709551616",
+                                           "1e308",
+                                           "1e-308",
+                                           "null",
+                                           "true",
+                                           "\"\"",
+                                           "\"x\"",
+                                           "[]",
+                                           "{}",
+                                           "[1]",
+                                           "3",
+                                           "256",
+                                           "\"F32\"",
+                                           "\"\\u0000\""};
+    uint8_t with[256];
+    size_t at = rng_below(r, n), len = find_value(p, n, &at), from = rng_below(r, n), n_with;
+    if (!len)
+        return n;
+    if (rng_below(r, 2)) {
+        n_with = find_value(p, n, &from);
+        if (!n_with || n_with > sizeof with)
+            return n;
+        memcpy(with, p + from, n_with);
+    } else {
+        const char *s = literals[rng_below(r, sizeof literals / sizeof *literals)];
+        n_with = strlen(s);
+        memcpy(with, s, n_with);
+    }
+    if (n - len + n_with > FUZZ_MAX_BYTES)
+        return n;
+    memmove(p + at + n_with, p + at + len, n - at - len);
+    memcpy(p + at, with, n_with);
+    uint64_t n_header;
+    if (p[0] != '{' && p[8] == '{') {
+        memcpy(&n_header, p, 8);
+        n_header += n_with - len;
+        memcpy(p, &n_header, 8);
+    }
+    return n - len + n_with;
+}
+
+/* n_runs mutants of one to four changes each, of the seed file; of JSON every other one keeps its
+ * syntax. */
 static inline void fuzz_file(fuzz_harness *harness, const char *seed, uint64_t n_runs)
 {
     struct buf b = {0};
@@ -75,8 +152,9 @@ static inline void fuzz_file(fuzz_harness *harness, const char *seed, uint64_t n
         struct rng r = rng_make(i, rng_hash(seed, strlen(seed)), 0);
         size_t n = b.len;
         memcpy(p, b.data, n);
+        bool values = n > 9 && (p[0] == '{' || p[8] == '{') && i % 2;
         for (uint64_t k = 1 + rng_below(&r, 4); k > 0; k--)
-            n = mutate_once(p, n, &r);
+            n = values && n > 9 ? mutate_value(p, n, &r) : mutate_once(p, n, &r);
         harness(p, n);
     }
     free(p);
