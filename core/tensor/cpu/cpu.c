@@ -132,7 +132,7 @@ float *cpu_scratch_parts(struct device *d, int64_t floats, int64_t *part_floats)
 }
 
 /* Waking threads takes some microseconds; below this much work for each, one does it sooner. */
-#define MIN_WORK 32768
+#define MIN_WORK 65536
 
 int cpu_threads(const struct device *d, int64_t work)
 {

@@ -43,12 +43,15 @@ INLINE vf v_load_f16(const uint16_t *p)
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
 }
 
-/* Sign and magnitude moved to an f16 are short of 2^8; 480 there is the NaN. */
+#define F8_FACTOR 256
+/* Sign and magnitude moved to an f16 are short of 2^8; all ones there is the NaN. */
 INLINE vf v_load_f8(const uint8_t *p)
 {
     __m128i h = _mm_slli_epi16(_mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)p)), 7);
-    vf v = _mm256_cvtph_ps(_mm_and_si128(h, _mm_set1_epi16((short)0xBF80))) * v_set1(256);
-    return v_sel(v_abs(v) == 480, v_set1(NAN), v);
+    __m128i ones = _mm_set1_epi16(0x3F80);
+    h = _mm_and_si128(h, _mm_set1_epi16((short)0xBF80));
+    __m128i nan = _mm_cmpeq_epi16(_mm_and_si128(h, ones), ones);
+    return _mm256_cvtph_ps(_mm_or_si128(h, _mm_and_si128(nan, _mm_set1_epi16(0x7E00))));
 }
 
 #define KERNELS_NAME "avx2"

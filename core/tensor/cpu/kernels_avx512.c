@@ -39,12 +39,15 @@ INLINE vf v_load_f16(const uint16_t *p)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
 
-/* Sign and magnitude moved to an f16 are short of 2^8; 480 there is the NaN. */
+#define F8_FACTOR 256
+/* Sign and magnitude moved to an f16 are short of 2^8; all ones there is the NaN. */
 INLINE vf v_load_f8(const uint8_t *p)
 {
     __m256i h = _mm256_slli_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p)), 7);
-    vf v = _mm512_cvtph_ps(_mm256_and_si256(h, _mm256_set1_epi16((short)0xBF80))) * v_set1(256);
-    return v_sel(v_abs(v) == 480, v_set1(NAN), v);
+    __m256i ones = _mm256_set1_epi16(0x3F80);
+    h = _mm256_and_si256(h, _mm256_set1_epi16((short)0xBF80));
+    __mmask16 nan = _mm256_cmpeq_epi16_mask(_mm256_and_si256(h, ones), ones);
+    return _mm512_cvtph_ps(_mm256_mask_blend_epi16(nan, h, _mm256_set1_epi16(0x7E00)));
 }
 
 #define KERNELS_NAME "avx512"

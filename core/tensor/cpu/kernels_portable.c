@@ -41,11 +41,12 @@ INLINE vf v_load_f16(const uint16_t *p)
     return v;
 }
 
+#define F8_FACTOR 0x1p120f
 /* The 7 bits of the magnitude, moved to float's exponent and mantissa, are short of 2^120. */
 INLINE vf v_load_f8(const uint8_t *p)
 {
     vi u = {p[0], p[1], p[2], p[3]};
-    vf v = (vf)((u & 127) << 20) * 0x1p120f;
+    vf v = (vf)((u & 127) << 20);
     v = v_sel((u & 127) == 127, v_set1(NAN), v);
     return (vf)((vi)v | (u & 128) << 24);
 }

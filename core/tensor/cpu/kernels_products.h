@@ -2,23 +2,24 @@
 
 INLINE vf load_as_f32(enum dtype t, const void *src, size_t i)
 {
+    if (t == DT_F32)
+        return v_load((const float *)src + i);
     if (t == DT_F16)
         return v_load_f16((const uint16_t *)src + i);
     if (t == DT_F8_E4M3)
         return v_load_f8((const uint8_t *)src + i);
-    uint16_t h[LANES];
-    memcpy(h, (const uint16_t *)src + i, sizeof h);
-    vi v;
-    for (int l = 0; l < LANES; l++)
-        v[l] = h[l];
+    vh h;
+    memcpy(&h, (const uint16_t *)src + i, sizeof h);
+    vi v = __builtin_convertvector(h, vi);
     return (vf)(v << 16);
 }
 
 INLINE void convert(enum dtype t, const void *src, float *dst, size_t n, float scale)
 {
     size_t i = 0, size = (size_t)dtype_info(t)->block_bytes;
+    float by = t == DT_F8_E4M3 ? scale * F8_FACTOR : scale; /* a power of 2: the same rounding */
     for (; i + LANES <= n; i += LANES)
-        v_store(dst + i, load_as_f32(t, src, i) * scale);
+        v_store(dst + i, load_as_f32(t, src, i) * by);
     dtype_to_f32(t, (const char *)src + i * size, dst + i, n - i);
     for (; i < n; i++)
         dst[i] *= scale;
@@ -35,6 +36,9 @@ static void to_f32(enum dtype t, const void *src, float *dst, size_t n, float sc
         break;
     case DT_F8_E4M3:
         convert(DT_F8_E4M3, src, dst, n, scale);
+        break;
+    case DT_F32:
+        convert(DT_F32, src, dst, n, scale);
         break;
     default:
         dtype_to_f32(t, src, dst, n);
@@ -58,7 +62,8 @@ INLINE float v_sum(vf v)
     return (f[0] + f[2]) + (f[1] + f[3]);
 }
 
-/* ---- nt: rows of x times rows of w, up to 4 x 4 at a time */
+/* ---- nt: rows of x times rows of w, up to 4 x NT_COLUMNS at a time: what the registers hold */
+#define NT_COLUMNS (LANES == 16 ? 4 : 2)
 
 struct nt_args {
     int64_t k;
@@ -119,7 +124,7 @@ INLINE void nt_tile(const int m, const int n, const struct nt_args *a)
         v4 f[4];
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++)
-            f[j] = v_fold4(s[i][j < n ? j : 0]);
+            f[j] = v_fold4(s[i][j % n]);
         v4 sums = v4_sums(f[0], f[1], f[2], f[3]);
         float *y = a->y + i * a->ld_y;
         if (a->part & SUM_ADD) {
@@ -135,11 +140,11 @@ INLINE void nt_columns(const int m, int64_t n, const struct nt_args *rows)
 {
     struct nt_args a = *rows;
     int64_t j = 0;
-    for (; j + 4 <= n; j += 4) {
-        nt_tile(m, 4, &a);
-        a.w += 4 * a.ld_w;
-        a.y += 4;
-        a.acc += 4 * LANES;
+    for (; j + NT_COLUMNS <= n; j += NT_COLUMNS) {
+        nt_tile(m, NT_COLUMNS, &a);
+        a.w += NT_COLUMNS * a.ld_w;
+        a.y += NT_COLUMNS;
+        a.acc += NT_COLUMNS * LANES;
     }
     for (; j < n; j++) {
         nt_tile(m, 1, &a);

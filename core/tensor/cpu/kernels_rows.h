@@ -12,8 +12,11 @@ static void axpy(float *y, const float *x, float a, int64_t n)
 
 static void scale_row(float *y, float a, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++)
-        y[i] *= a;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        v_store(y + i, v_load(y + i) * a);
+    if (i < n)
+        v_store_n(y + i, v_load_n(y + i, n - i) * a, n - i);
 }
 
 /* Sums in float over stretches of 16 vectors, then in double: an error of few eps whatever n. */
@@ -124,9 +127,7 @@ static float max_of(const float *x, int64_t n)
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES)
         m = v_max(v_load(x + i), m);
-    float best = -INFINITY;
-    for (int l = 0; l < LANES; l++)
-        best = m[l] > best ? m[l] : best;
+    float best = v_max_all(m);
     for (; i < n; i++)
         best = x[i] > best ? x[i] : best;
     return best;
@@ -168,24 +169,28 @@ static float softmax_row(float *s, int64_t n, int64_t lo, int64_t hi, float scal
                          float *sum)
 {
     vf top = v_set1(-INFINITY), total = {0};
-    for (int64_t i = 0; i < n; i += LANES) {
-        vf v = v_sel(v_between(i, lo, hi), v_load(s + i) * scale, v_set1(-INFINITY));
-        v_store(s + i, v);
-        top = v_max(v, top);
-    }
-    float new_max = *max;
-    for (int l = 0; l < LANES; l++)
-        new_max = top[l] > new_max ? top[l] : new_max;
     if (lo >= hi) {
         memset(s, 0, (size_t)n * sizeof *s);
         return 1;
     }
+    bool all = lo == 0 && hi == n;
     for (int64_t i = 0; i < n; i += LANES) {
-        vf p = v_exp(v_load(s + i) - new_max);
+        vf v = v_load(s + i) * scale;
+        if (!all) {
+            v = v_sel(v_between(i, lo, hi), v, v_set1(-INFINITY));
+            v_store(s + i, v);
+        }
+        top = v_max(v, top);
+    }
+    float new_max = v_max_all(top);
+    new_max = *max > new_max ? *max : new_max;
+    float by = all ? scale : 1;
+    for (int64_t i = 0; i < n; i += LANES) {
+        vf p = v_exp(v_load(s + i) * by - new_max);
         v_store(s + i, p);
         total += p;
     }
-    float shrink = expf(*max - new_max);
+    float shrink = new_max == *max ? 1 : expf(*max - new_max);
     *sum = *sum * shrink + v_sum(total);
     *max = new_max;
     return shrink;

@@ -3,8 +3,8 @@
 #include "core/tensor/cpu/cpu.h"
 #include "core/tensor/cpu/block_dot.h"
 
-/* One tile: N_TILE weight rows x K_TILE columns, as float32 (32 KB), against T_TILE rows of x. */
-#define N_TILE 16
+/* One tile: N_TILE weight rows x K_TILE columns, as float32 (16 KB), against T_TILE rows of x. */
+#define N_TILE 8
 #define K_TILE 512
 #define T_TILE 64
 
@@ -13,7 +13,9 @@ static void rowwise_rows(const struct cpu_kernels *k, struct tensor *y, const st
 {
     int64_t rows = tensor_rows(x), cols = tensor_cols(x);
     float *acc = tile + N_TILE * K_TILE;
-    bool direct = w->dtype == DT_F32;
+    /* Many rows repay even a copy of float32: its rows then stand a tile apart, and not, as those
+     * of a wide matrix, where they push each other out of the cache. */
+    bool direct = w->dtype == DT_F32 && (rows < 16 || w->ld <= 1024);
     for (int64_t t = 0; t < rows; t += T_TILE) {
         int64_t m = rows - t < T_TILE ? rows - t : T_TILE;
         for (int64_t n = first; n < last; n += N_TILE) {

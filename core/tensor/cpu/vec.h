@@ -1,5 +1,6 @@
 /* Vectors of LANES floats, for one instruction set: the file that includes this defines LANES first
- * and then v_fma, v_load_n, v_store_n, v_fold4, v_sqrt, v_load_f16 and v_load_f8. */
+ * and then v_fma, v_load_n, v_store_n, v_fold4, v_sqrt, v_load_f16 and v_load_f8 (whose values are
+ * short of F8_FACTOR). */
 #include "core/tensor/cpu/kernels.h"
 
 #include <math.h>
@@ -10,7 +11,7 @@
 
 typedef float vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
-typedef double vd __attribute__((vector_size(8 * LANES)));
+typedef uint16_t vh __attribute__((vector_size(2 * LANES)));
 typedef float v4 __attribute__((vector_size(16)));
 typedef int32_t v4i __attribute__((vector_size(16)));
 
@@ -46,6 +47,16 @@ INLINE vf v_max(vf a, vf b)
 INLINE vf v_abs(vf v)
 {
     return (vf)((vi)v & 0x7FFFFFFF);
+}
+
+INLINE float v_max_all(vf v)
+{
+    float x[LANES];
+    memcpy(x, &v, sizeof v);
+    for (int n = LANES / 2; n > 0; n /= 2)
+        for (int i = 0; i < n; i++)
+            x[i] = x[i] > x[i + n] ? x[i] : x[i + n];
+    return x[0];
 }
 
 INLINE vi v_iota(void)
