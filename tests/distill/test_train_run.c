@@ -1,0 +1,183 @@
+/* The training job as a user meets it: the run directory, Ctrl-C, settings that do not fit. */
+#include "tests/distill/train_fixture.h"
+
+#include <math.h>
+
+static char dir[] = "/tmp/decant-run-XXXXXX";
+static char run_log[300];
+
+static const char common[] = "--epochs 2 --batch-tokens 256 --lr 0.01 --dtype f32 --threads 2";
+
+/* printf into one of a few buffers. */
+static const char *text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static const char *text(const char *fmt, ...)
+{
+    static char buffers[4][1200];
+    static int i;
+    char *b = buffers[i++ % 4];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(b, sizeof buffers[0], fmt, ap);
+    va_end(ap);
+    return b;
+}
+
+static void expect(const char *args, int code, const char *says)
+{
+    struct buf b = {0};
+    int got = fixture_run(args, run_log);
+    fixture_text(run_log, &b);
+    if (got != code || !strstr(b.data, says))
+        fail_msg("decant %s: exit %d, expected %d and \"%s\":\n%s", args, got, code, says, b.data);
+    buf_dispose(&b);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(run_log, sizeof run_log, "%s/log", dir);
+    fixture_add(text("%s/traces.db", dir), 0, 40);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    return file_remove_tree(dir, NULL);
+}
+
+static const char *new_run(const char *name, const char *more)
+{
+    return text("distill --student tests/vectors/train/config.json --corpus %s/traces.db --out "
+                "%s/%s %s %s",
+                dir, dir, name, common, more);
+}
+
+/* What the directory holds at the end, and that the loss went down on what was held out. */
+static void test_whole_run(void **state)
+{
+    (void)state;
+    fixture_binary();
+    fixture_succeed(new_run("a", "--eval-fraction 0.2 --epochs 6 --checkpoint-every 4 --keep 1"),
+                    run_log);
+    static const char *const files[] = {"config.json",          "metrics.jsonl",
+                                        "final/config.json",    "final/model.safetensors",
+                                        "final/tokenizer.json", "final/tokenizer_config.json"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        assert_true(file_exists(text("%s/a/%s", dir, files[i])));
+    struct err e = {0};
+    struct json j;
+    int64_t n_docs, n_steps, n_held;
+    const char *form;
+    check(json_open(&j, text("%s/a/config.json", dir), 1 << 16, &e), &e);
+    check(json_int(&j, j.root, "corpus.n_documents", 1, 100, &n_docs, &e), &e);
+    check(json_int(&j, j.root, "corpus.n_held_out", 1, 100, &n_held, &e), &e);
+    check(json_int(&j, j.root, "plan.n_steps", 1, 1000, &n_steps, &e), &e);
+    check(json_str(&j, j.root, "corpus.chat_form", &form, &e), &e);
+    assert_string_equal(form, "r1");
+    assert_int_equal(n_docs + n_held, 40); /* the eight wrong traces are left out */
+    json_close(&j);
+    double loss[1000];
+    int n = fixture_losses(text("%s/a", dir), loss, 1000);
+    assert_int_equal(n, n_steps);
+    assert_true(fabs(loss[0] - log(264)) < 0.5); /* drawn weights know nothing */
+    assert_true(loss[n - 1] < 0.8 * loss[0]);
+    /* one checkpoint stays */
+    int n_there = 0;
+    for (int i = 1; i <= n; i++)
+        n_there += file_exists(text("%s/a/checkpoints/step-%d/complete.json", dir, i));
+    assert_int_equal(n_there, 1);
+    /* finished: nothing more to do; and never overwritten */
+    expect(text("distill --out %s/a --resume", dir), 0, "finished before");
+    expect(new_run("a", ""), 1, "--resume");
+}
+
+static void test_settings_must_fit(void **state)
+{
+    (void)state;
+    fixture_binary();
+    fixture_succeed(new_run("b", ""), run_log);
+    struct err e = {0};
+    check(file_copy(text("%s/b/final/model.safetensors", dir), text("%s/b.safetensors", dir), &e),
+          &e);
+    check(file_remove_tree(text("%s/b/final", dir), &e), &e);
+    expect(text("distill --out %s/b --resume --lr 0.02", dir), 2, "lr");
+    expect(text("distill --out %s/b --resume --epochs 3", dir), 2, "epochs");
+    expect(text("distill --out %s/b --resume --select all", dir), 2, "select");
+    expect(text("distill --out %s/b --resume --threads 1", dir), 2, "threads");
+    expect(text("distill --out %s/nothing --resume", dir), 2, "--student");
+    expect(text("distill --corpus %s/traces.db --out %s/c", dir, dir), 2, "--student");
+    expect(new_run("d", "--target questions"), 2, "traces|answers");
+    expect(new_run("e", "--max-length 300"), 2, "max_length");
+    expect(new_run("f", "--select 1=0"), 2, "holds no trace");
+    expect(new_run("g", "--device abacus"), 2, "abacus");
+    /* a setting that changes nothing may change; and the run can be finished again */
+    expect(text("distill --out %s/b --resume --keep 7", dir), 0, "student");
+    fixture_same_file(text("%s/b/final/model.safetensors", dir), text("%s/b.safetensors", dir));
+}
+
+static void test_config_file(void **state)
+{
+    (void)state;
+    fixture_binary();
+    struct err e = {0};
+    const char *config = text("%s/settings.json", dir);
+    const char *json = "{\"epochs\": 1, \"batch_tokens\": 200, \"lr\": 0.5}";
+    check(file_replace(config, json, strlen(json), &e), &e);
+    fixture_succeed(new_run("h", text("--config %s/settings.json", dir)), run_log);
+    struct json j;
+    int64_t epochs, tokens;
+    check(json_open(&j, text("%s/h/config.json", dir), 1 << 16, &e), &e);
+    check(json_int(&j, j.root, "settings.epochs", 0, 9, &epochs, &e), &e);
+    check(json_int(&j, j.root, "settings.batch_tokens", 0, 999, &tokens, &e), &e);
+    assert_int_equal(epochs, 2); /* the command line goes first */
+    assert_int_equal(tokens, 256);
+    json_close(&j);
+    json = "{\"epoch\": 1}";
+    check(file_replace(text("%s/settings.json", dir), json, strlen(json), &e), &e);
+    expect(new_run("i", text("--config %s/settings.json", dir)), 2, "epoch");
+}
+
+/* Ctrl-C: exit 3 and how to go on; then the same bits. A corpus that has grown since is refused. */
+static void test_ctrl_c(void **state)
+{
+    (void)state;
+    fixture_binary();
+    const char *more = "--epochs 40 --accumulation 3 --checkpoint-every 0";
+    fixture_succeed(new_run("whole", more), run_log);
+    pid_t pid = fixture_start(new_run("stopped", more), run_log);
+    struct buf b = {0};
+    for (int i = 0; i < 600; i++) { /* until some steps are done */
+        fixture_sleep(0.02);
+        if (file_exists(text("%s/stopped/metrics.jsonl", dir)))
+            fixture_text(text("%s/stopped/metrics.jsonl", dir), &b);
+        if (b.len > 600)
+            break;
+    }
+    kill(pid, SIGINT);
+    int code = fixture_wait(pid);
+    fixture_text(run_log, &b);
+    if (code != 3 || !strstr(b.data, "--resume"))
+        fail_msg("exit %d: %s", code, b.data);
+    buf_dispose(&b);
+    fixture_succeed(text("distill --out %s/stopped --resume", dir), run_log);
+    fixture_same_file(text("%s/whole/final/model.safetensors", dir),
+                      text("%s/stopped/final/model.safetensors", dir));
+    struct err e = {0};
+    check(file_remove_tree(text("%s/stopped/final", dir), &e), &e);
+    fixture_add(text("%s/traces.db", dir), 100, 1);
+    expect(text("distill --out %s/stopped --resume", dir), 1, "corpus selection");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole_run),
+        cmocka_unit_test(test_settings_must_fit),
+        cmocka_unit_test(test_config_file),
+        cmocka_unit_test(test_ctrl_c),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
