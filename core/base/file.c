@@ -100,7 +100,8 @@ err_code file_writer_open(struct file_writer *w, const char *path, struct err *e
     w->path = mem_strdup(path, e);
     if (!w->path)
         return ERR_NOMEM;
-    w->f = fopen(w->tmp, "wbe");
+    unlink(w->tmp); /* of a dead process that had our number; "x": never through somebody's link */
+    w->f = fopen(w->tmp, "wbxe");
     if (!w->f)
         return err_errno(e, "cannot create", w->tmp);
     return ERR_OK;
@@ -200,6 +201,8 @@ err_code file_size(const char *path, uint64_t *bytes, struct err *e)
 
 err_code file_make_dir(const char *path, struct err *e)
 {
+    if (!*path)
+        return err_set(e, ERR_USAGE, "a directory's name is empty");
     char *p = mem_strdup(path, e);
     if (!p)
         return ERR_NOMEM;

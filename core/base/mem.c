@@ -97,9 +97,9 @@ char *mem_strdup(const char *s, struct err *e)
 err_code buf_reserve(struct buf *b, size_t more, struct err *e)
 {
     uint64_t need;
-    if (!mem_add(b->len, more, &need) || !mem_add(need, 1, &need))
+    if (!mem_add(b->len, more, &need) || need >= PTRDIFF_MAX)
         return no_memory(e, more, 1);
-    if (need <= b->cap)
+    if (++need <= b->cap)
         return ERR_OK;
     size_t cap = b->cap ? b->cap : 64;
     while (cap < need)

@@ -471,7 +471,7 @@ err_code gguf_opt_int(const struct gguf *g, const char *key, int64_t min, int64_
         return wrong_kind(g, key, "a whole number", e);
     int64_t n = gguf_elem_int(&v, 0);
     if (v.type == GGUF_U64 && n < 0)
-        n = INT64_MAX; /* above every range that is asked for */
+        return wrong_kind(g, key, "a whole number below 2^63", e);
     if (n < min || n > max)
         return err_set(e, ERR_FORMAT, "%s: key \"%s\" is %lld; it should be from %lld to %lld",
                        g->path, key, (long long)n, (long long)min, (long long)max);

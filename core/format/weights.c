@@ -259,7 +259,7 @@ static err_code open_dir(struct weights *w, struct err *e)
     err_code rc = open_config(w, e);
     if (rc)
         return rc;
-    if (has_file(w->path, "model.safetensors"))
+    if (has_file(w->path, "model.safetensors")) /* before an index, as transformers does */
         return open_shard_in(w, "model.safetensors", e);
     if (!has_file(w->path, INDEX_NAME))
         return no_weights(w->path, e);

@@ -127,6 +127,8 @@ static void trees_are_made_and_removed(void **state)
     write_text(in_dir("t/u/f"), "x");
     assert_int_equal(file_make_dir(in_dir("t/u/f"), &e), ERR_IO);
     assert_int_not_equal(file_make_dir(in_dir("t/u/f/g"), &e), 0);
+    assert_int_equal(file_make_dir("", &e), ERR_USAGE);
+    assert_int_equal(file_make_dir("/", &e), 0);
     /* A link out of the tree is removed; what it points to stays. */
     write_text(in_dir("kept"), "kept");
     assert_int_equal(symlink(temp_dir, in_dir("t/out")), 0);

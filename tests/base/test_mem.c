@@ -31,6 +31,7 @@ static void too_much_is_refused(void **state)
     assert_null(p);
     struct buf b = {0};
     assert_int_equal(buf_reserve(&b, SIZE_MAX, &e), ERR_NOMEM);
+    assert_int_equal(buf_reserve(&b, SIZE_MAX - 1, &e), ERR_NOMEM);
     assert_int_equal(buf_reserve(&b, SIZE_MAX / 2 + 2, &e), ERR_NOMEM);
     assert_null(b.data);
 }
