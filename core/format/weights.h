@@ -11,10 +11,10 @@
  * Llama's q and k rows are permuted there (weights_is_gguf tells; the reader then rotates
  * interleaved pairs).
  * Everything out of the files is checked before use: sizes, offsets, overlaps, shapes, dtypes,
- * shard names that would leave the directory (symbolic links, as HF's cache has them, are followed),
- * duplicate names, tensors of the index that no shard has and the reverse. Pickle files are refused
- * by name. A tensor's data is not promised to be aligned to its dtype: read it with memcpy or
- * unaligned loads. tensor.scale is aligned. */
+ * shard names that would leave the directory (symbolic links, as HF's cache has them, are
+ * followed), duplicate names, tensors of the index that no shard has and the reverse. Pickle files
+ * are refused by name. A tensor's data is not promised to be aligned to its dtype: read it with
+ * memcpy or unaligned loads. tensor.scale is aligned. */
 #ifndef DECANT_FORMAT_WEIGHTS_H
 #define DECANT_FORMAT_WEIGHTS_H
 

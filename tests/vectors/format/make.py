@@ -49,7 +49,7 @@ save_file(
         'na"me\\ é': values((2,), 12, torch.float32),
     },
     path("mixed.safetensors"),
-    metadata={"format": "pt", "note": 'quotes " and \\ and\nlines'},
+    metadata={"note": 'quotes " and \\ and\nlines'},  # one key: the writer's order of several is random
 )
 
 # An HF directory with FP8 weights and their scales.
