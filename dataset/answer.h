@@ -4,11 +4,12 @@
  *
  * Three steps, each its own function: extract (where is the answer), parse (what value is it),
  * compare. It never says "correct" of what it cannot read: an answer or a gold answer that does not
- * parse is unknown. Values are exact rationals (checked 128-bit arithmetic) as far as they fit,
- * else doubles compared with a relative tolerance of 1e-9.
+ * parse whole is unknown. Values are exact fractions of 127-bit integers. Beyond that range only a
+ * double is known: a relative difference over 1e-9 is wrong, a smaller one is unknown.
+ * docs/corpus.md says what is read, and how units and percentages are taken.
  *
- * Hostile text is bounded: time is linear in the text, an answer longer than 1 KiB is not read, and
- * nesting stops at 32. */
+ * Hostile text is bounded: an answer longer than 1 KiB is not read, its nesting stops at 32, and
+ * the search takes time linear in the text (times the 1 KiB that a box may hold). */
 #ifndef DECANT_DATASET_ANSWER_H
 #define DECANT_DATASET_ANSWER_H
 
@@ -26,8 +27,9 @@ struct answer_span {
 
 /* The final answer of a text (the answer part of a trace, without its reasoning):
  * the last complete \boxed{...} or \fbox{...} (nested braces counted); else what follows the last
- * "####"; else what follows the last "answer is" / "answer:"; else, when the whole text is one
- * short line, that; else the last number of the last line. False when there is none. */
+ * "####" on its line; else what follows the last "answer is" / "answer:" in its sentence; else the
+ * whole text when it is one value; else the number of the last line, when it has just one and no
+ * words such as "about" or "not". False when there is none. */
 bool answer_extract(const char *text, size_t n, struct answer_span *out);
 
 /* The gold answer: what follows the last "####" (GSM8K), the last \boxed{...}, or all of it. */

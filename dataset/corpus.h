@@ -47,8 +47,9 @@ err_code corpus_open(const char *path, enum corpus_mode mode, struct corpus **ou
 void corpus_close(struct corpus *c);
 const char *corpus_path(const struct corpus *c);
 
-/* One transaction around many additions. Without it each addition commits by itself. A corpus
- * closed within a transaction rolls it back. */
+/* One transaction around many additions. Without it each addition commits by itself. Closing the
+ * corpus within one rolls it back. corpus_import, corpus_verify and corpus_stats bring their own:
+ * they must not be called within one. Selections see what is committed. */
 err_code corpus_begin(struct corpus *c, struct err *e);
 err_code corpus_commit(struct corpus *c, struct err *e);
 void corpus_rollback(struct corpus *c);

@@ -19,7 +19,7 @@ struct problem {
     const char *prompt;
     const char *gold;  /* the final answer (after "####" in GSM8K's form); NULL when not known */
     const char *extra; /* JSON object of the other fields, with the whole "answer" when gold is only
-                          its end; NULL when there are none */
+                          its end; NULL when there are none. Numbers as doubles */
     size_t n_prompt, n_gold;
     int64_t line; /* from 1 */
 };

@@ -22,11 +22,12 @@ struct verdicts {
 void verdict_judge(const char *reasoning, size_t n_reasoning, const char *answer, size_t n_answer,
                    const char *finish_reason, const char *gold, size_t n_gold, struct verdicts *v);
 
-/* Does text loop? True when at least 200 bytes and 3 periods at the end of text repeat one unit of
- * up to 2048 bytes, or when over half of its word 8-grams (texts of at least 200 words) occurred
- * before in it (the measure of Holtzman et al. 2020, "The curious case of neural text
- * degeneration", and the n-gram thresholds of Rae et al. 2021, "Gopher", table A1). Linear time;
- * memory bounded (a window of the last 64 k words). */
+/* Does text loop? Either it ends in one: at least 200 bytes and 3 rounds of one unit of up to 2048
+ * bytes, the state that greedy decoding falls into (Holtzman et al. 2020, "The curious case of
+ * neural text degeneration", section 4.3). Or over half of its word 8-grams occurred before in it,
+ * for texts of at least 200 words: the measure of Rae et al. 2021 ("Scaling language models", table
+ * A1), whose thresholds for web pages (0.1 to 0.2) are lower, since a chain of thought restates on
+ * purpose. Linear time, 270 kB of stack; long texts forget their oldest 8-grams. */
 bool verdict_repetition(const char *text, size_t n, const char **reason);
 
 #endif
