@@ -188,8 +188,8 @@ struct device {
                   const struct adamw *a);
 };
 
-/* name: "cpu" or "ref". n_threads 0: all cores that the process may use. An unknown name:
- * ERR_USAGE that lists the known ones. */
+/* name: "cpu" or "ref". n_threads 0: all cores that the process may use, or as
+ * OMP_NUM_THREADS says. An unknown name: ERR_USAGE that lists the known ones. */
 err_code device_open(const char *name, int n_threads, struct device **out, struct err *e);
 void device_close(struct device *d);
 

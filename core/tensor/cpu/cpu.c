@@ -98,7 +98,7 @@ err_code cpu_open_with(const struct cpu_kernels *k, int n_threads, struct device
     if (!c)
         return ERR_NOMEM;
     c->d = cpu_table;
-    c->d.n_threads = n_threads ? n_threads : omp_get_num_procs();
+    c->d.n_threads = n_threads ? n_threads : omp_get_max_threads();
     c->k = k;
     openblas_set_num_threads(1);
     *out = &c->d;
