@@ -26,6 +26,17 @@ bool answer_clean(const char *s, size_t n, char *out);
 /* The value of a bare answer; false when it is not a number that is understood whole. */
 bool answer_parse(const char *s, size_t n, struct answer_value *v);
 
+/* Is word one of the common short units, such as cm or lbs? */
+bool value_is_short_unit(const char *word);
+
+/* Arithmetic, exact while it fits (dataset/answer_value.c). divide is false for a zero divisor. */
+void value_set_ratio(struct answer_value *v, __int128 num, __int128 den);
+void value_multiply(struct answer_value *v, const struct answer_value *by);
+bool value_divide(struct answer_value *v, const struct answer_value *by);
+void value_add(struct answer_value *v, const struct answer_value *b);
+void value_negate(struct answer_value *v);
+struct answer_value value_power_of_ten(int exponent);
+
 enum answer_verdict answer_equal(const struct answer_value *a, const struct answer_value *gold,
                                  const char **why);
 
