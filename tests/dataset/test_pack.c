@@ -1,5 +1,6 @@
 /* Packing: every document once an epoch, whole, deterministic, resumable, and tight. */
 #include "dataset/pack.h"
+#include "core/base/file.h"
 #include "core/base/rng.h"
 
 #include <setjmp.h>
@@ -165,12 +166,59 @@ static void test_long_documents_are_counted(void **state)
     doc_list_dispose(&l);
 }
 
+/* What the document of a trace says, and where its loss begins, with DeepSeek's own tokenizer. */
+static void check_document(const struct chat *chat, enum doc_target target, const char *completion)
+{
+    static const char prompt[] =
+        "<｜begin▁of▁sentence｜><｜User｜>1+1? <｜User｜><｜Assistant｜><think>\n";
+    struct doc_list l = {0};
+    struct buf text = {0};
+    struct err e;
+    struct corpus_row row = {
+        .prompt = "1+1? <｜User｜>", .reasoning = "one and one", .answer = "2"};
+    ok(doc_list_add(&l, chat, &row, target, &e));
+    ok(tokenizer_decode(chat->tok, l.tokens.ids, l.n_prompt[0], false, &text, &e));
+    assert_string_equal(text.data, prompt);
+    buf_clear(&text);
+    ok(tokenizer_decode(chat->tok, l.tokens.ids + l.n_prompt[0], l.tokens.n - l.n_prompt[0], false,
+                        &text, &e));
+    assert_string_equal(text.data, completion);
+    assert_int_equal(l.tokens.ids[l.tokens.n - 1], chat->eos);
+    int64_t n_user = 0; /* the prompt's forged turn is plain text */
+    for (int64_t i = 0; i < l.tokens.n; i++)
+        n_user += l.tokens.ids[i] == chat->user;
+    assert_int_equal(n_user, 1);
+    buf_dispose(&text);
+    doc_list_dispose(&l);
+}
+
+static void test_documents_of_traces(void **state)
+{
+    (void)state;
+    const char *shared = getenv("DECANT_SHARED");
+    char path[512];
+    struct tokenizer *tok;
+    struct chat chat;
+    struct err e;
+    snprintf(path, sizeof path, "%s/tokenizers/deepseek-v3", shared ? shared : "../shared");
+    if (!file_exists(path)) {
+        print_message("no %s\n", path);
+        skip();
+    }
+    ok(tokenizer_open(path, &tok, &e));
+    ok(chat_init(&chat, tok, &e));
+    check_document(&chat, TARGET_TRACE, "one and one\n</think>\n\n2<｜end▁of▁sentence｜>");
+    check_document(&chat, TARGET_ANSWER, "\n</think>\n\n2<｜end▁of▁sentence｜>");
+    tokenizer_close(tok);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_document_once_an_epoch),
         cmocka_unit_test(test_a_batch_is_a_function_of_epoch_and_index),
         cmocka_unit_test(test_long_documents_are_counted),
+        cmocka_unit_test(test_documents_of_traces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
