@@ -2,6 +2,7 @@
  * in bounded time, without a crash (run under ASan and UBSan by make asan). */
 #include "core/base/log.h"
 #include "core/base/rng.h"
+#include "core/format/gguf.h"
 #include "tests/base/temp_dir.h"
 #include "tests/text/text_test.h"
 
@@ -255,6 +256,79 @@ static void catastrophic_regex_gives_up(void **state)
     }
 }
 
+/* ---- GGUF: the container is checked by its own reader; here, what the keys say */
+
+struct vocab_file {
+    const char *model, *pre, *token2, *merge;
+    uint64_t n_types;
+    uint32_t eos;
+    bool no_tokens, int_tokens;
+};
+
+static void write_vocab(const char *path, const struct vocab_file *v)
+{
+    struct err e = {0};
+    struct gguf_writer *g;
+    ok(gguf_writer_open(&g, path, &e), &e);
+    if (v->model)
+        ok(gguf_add_str(g, "tokenizer.ggml.model", v->model, &e), &e);
+    if (v->pre)
+        ok(gguf_add_str(g, "tokenizer.ggml.pre", v->pre, &e), &e);
+    if (v->int_tokens) {
+        ok(gguf_begin_array(g, "tokenizer.ggml.tokens", GGUF_I32, 1, &e), &e);
+        ok(gguf_array_i32(g, 7, &e), &e);
+    } else if (!v->no_tokens) {
+        ok(gguf_begin_array(g, "tokenizer.ggml.tokens", GGUF_STR, 3, &e), &e);
+        ok(gguf_array_str(g, "a", 1, &e), &e);
+        ok(gguf_array_str(g, "b", 1, &e), &e);
+        ok(gguf_array_str(g, v->token2, strlen(v->token2), &e), &e);
+    }
+    ok(gguf_begin_array(g, "tokenizer.ggml.token_type", GGUF_I32, v->n_types, &e), &e);
+    for (uint64_t i = 0; i < v->n_types; i++)
+        ok(gguf_array_i32(g, 1, &e), &e);
+    ok(gguf_begin_array(g, "tokenizer.ggml.merges", GGUF_STR, 1, &e), &e);
+    ok(gguf_array_str(g, v->merge, strlen(v->merge), &e), &e);
+    ok(gguf_add_u32(g, "tokenizer.ggml.eos_token_id", v->eos, &e), &e);
+    ok(gguf_begin_data(g, &e), &e);
+    ok(gguf_commit(g, &e), &e);
+    gguf_writer_close(g);
+}
+
+static void bad_gguf_keys_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        struct vocab_file v;
+        const char *says;
+    } cases[] = {
+        {{"gpt2", "qwen2", "ab", "a b", 3, 2, false, false}, NULL},
+        {{NULL, "qwen2", "ab", "a b", 3, 2, false, false}, "tokenizer.ggml.model"},
+        {{"llama", "qwen2", "ab", "a b", 3, 2, false, false}, "\"llama\""},
+        {{"gpt2", NULL, "ab", "a b", 3, 2, false, false}, "tokenizer.ggml.pre"},
+        {{"gpt2", "tekken", "ab", "a b", 3, 2, false, false}, "\"tekken\""},
+        {{"gpt2", "qwen2", "ab", "a b", 3, 2, true, false}, "tokenizer.ggml.tokens"},
+        {{"gpt2", "qwen2", "ab", "a b", 3, 2, false, true}, "tokenizer.ggml.tokens"},
+        {{"gpt2", "qwen2", "b", "a b", 3, 2, false, false}, "there twice"},
+        {{"gpt2", "qwen2", "\xff", "a b", 3, 2, false, false}, "UTF-8"},
+        {{"gpt2", "qwen2", "ab", "a x", 3, 2, false, false}, "merge 0"},
+        {{"gpt2", "qwen2", "ab", "ab", 3, 2, false, false}, "merge 0"},
+        {{"gpt2", "qwen2", "ab", "a b", 2, 2, false, false}, "token_type"},
+        {{"gpt2", "qwen2", "ab", "a b", 3, 3, false, false}, "eos_token_id"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct err e = {0};
+        struct tokenizer *t = NULL;
+        const char *path = in_dir("vocab.gguf");
+        write_vocab(path, &cases[i].v);
+        err_code rc = tokenizer_open(path, &t, &e);
+        if (!cases[i].says)
+            ok(rc, &e);
+        else if (!rc || !strstr(e.msg, cases[i].says) || !strstr(e.msg, "vocab.gguf"))
+            fail_msg("case %zu should say %s; says: %s", i, cases[i].says, e.msg);
+        tokenizer_close(t);
+    }
+}
+
 /* ---- hostile text, real patterns */
 
 static void long_runs_take_bounded_time(void **state)
@@ -310,11 +384,9 @@ static void a_missing_byte_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_json_is_named),
-        cmocka_unit_test(deep_nesting_ends),
-        cmocka_unit_test(cut_and_changed_files),
-        cmocka_unit_test(catastrophic_regex_gives_up),
-        cmocka_unit_test(long_runs_take_bounded_time),
+        cmocka_unit_test(bad_json_is_named),       cmocka_unit_test(deep_nesting_ends),
+        cmocka_unit_test(cut_and_changed_files),   cmocka_unit_test(catastrophic_regex_gives_up),
+        cmocka_unit_test(bad_gguf_keys_are_named), cmocka_unit_test(long_runs_take_bounded_time),
         cmocka_unit_test(a_missing_byte_is_named),
     };
     return cmocka_run_group_tests(tests, temp_dir_setup, temp_dir_teardown);
