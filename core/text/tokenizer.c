@@ -334,6 +334,8 @@ err_code tok_finish(struct tokenizer *t, struct err *e)
                                          NULL};
     static const char *const ends[] = {"<｜end▁of▁sentence｜>", "<|end_of_text|>", "</s>",
                                        "<|endoftext|>", NULL};
+    static const char *const turns[] = {"<｜end▁of▁sentence｜>", "<|im_end|>", "<|eot_id|>", NULL};
+    int32_t id;
     err_code rc = tok_vocab_index_added(t, e);
     if (rc)
         return rc;
@@ -343,6 +345,10 @@ err_code tok_finish(struct tokenizer *t, struct err *e)
         t->eos = well_known(t, ends);
     if (t->eos >= 0)
         rc = tok_add_stop(t, t->eos, e);
+    /* a base model's EOS ends a document; its chat form ends a turn with one of these */
+    for (int i = 0; turns[i] && !rc; i++)
+        if ((id = well_known(t, (const char *const[]){turns[i], NULL})) >= 0)
+            rc = tok_add_stop(t, id, e);
     if (!t->pre_name)
         t->pre_name = tok_split_name(t);
     if (t->pre_name && !strcmp(t->pre_name, "qwen2") && tokenizer_find(t, "<｜User｜>") >= 0)

@@ -73,7 +73,8 @@ int32_t tokenizer_bos(const struct tokenizer *t);
 int32_t tokenizer_eos(const struct tokenizer *t);
 int32_t tokenizer_pad(const struct tokenizer *t);
 bool tokenizer_adds_bos(const struct tokenizer *t);
-/* All ids that end generation (eos; generation_config's list). */
+/* All ids that end generation: eos, generation_config's list, the token that ends a turn in a chat
+ * form that chat.h knows. eos is first. */
 int tokenizer_stops(const struct tokenizer *t, const int32_t **ids);
 /* The model's own chat template (Jinja source), or NULL. */
 const char *tokenizer_chat_template(const struct tokenizer *t);

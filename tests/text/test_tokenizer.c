@@ -414,6 +414,10 @@ static void configs(void **state)
     tokenizer_close(t);
     t = open_small("llama3");
     assert_true(tokenizer_adds_bos(t)); /* its post-processor says so */
+    assert_int_equal(tokenizer_eos(t), tokenizer_find(t, "<|end_of_text|>"));
+    assert_int_equal(tokenizer_stops(t, &stops), 2); /* the end of a turn, too */
+    assert_int_equal(stops[0], tokenizer_eos(t));
+    assert_int_equal(stops[1], tokenizer_find(t, "<|eot_id|>"));
     tokenizer_close(t);
 }
 
