@@ -53,12 +53,13 @@ struct model {
     const float *logits; /* [n, V] */
 };
 
-static inline void model_open(struct model *m, const char *name, const char *device)
+static inline void model_open_threads(struct model *m, const char *name, const char *device,
+                                      int n_threads)
 {
     struct err err = {0};
     char path[256];
     *m = (struct model){0};
-    assert_ok(device_open(device, 2, &m->dev, &err));
+    assert_ok(device_open(device, n_threads, &m->dev, &err));
     snprintf(path, sizeof path, VECTORS "/%s", name);
     assert_ok(teacher_open(path, m->dev, &m->lm, &err));
     snprintf(path, sizeof path, VECTORS "/%s/expected.safetensors", name);
@@ -71,6 +72,11 @@ static inline void model_open(struct model *m, const char *name, const char *dev
     m->logits = logits.data;
     assert_int_equal(tensor_rows(&logits), m->n);
     assert_int_equal(m->lm->n_vocab, m->V);
+}
+
+static inline void model_open(struct model *m, const char *name, const char *device)
+{
+    model_open_threads(m, name, device, 2);
 }
 
 static inline void model_close(struct model *m)

@@ -73,9 +73,13 @@ static void check_model(const char *name, enum mla_form form)
 {
     struct model m;
     static struct alone a;
-    model_open(&m, name, "cpu");
+    model_open_threads(&m, name, "cpu", 1);
     teacher_set_form(m.lm, form);
     run_alone(&a, m.lm);
+    check_together(&a, m.lm, 3, 9);
+    model_close(&m);
+    model_open_threads(&m, name, "cpu", 2); /* sequences dealt out to two workers: the same bits */
+    teacher_set_form(m.lm, form);
     check_together(&a, m.lm, 1, 1);       /* decode, step by step */
     check_together(&a, m.lm, 7, 2);       /* prompts in pieces beside single tokens */
     check_together(&a, m.lm, MAX_LEN, 3); /* more than TEACHER_PASS_ROWS rows in a call */

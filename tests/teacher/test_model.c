@@ -11,12 +11,12 @@ static const char *const cases[] = {"v3-yarn-mtp", "v3-qproj",  "v3-fp8",
                                     "v3-ties",     "v2-groups", "v2-greedy"};
 enum { N_CASES = sizeof cases / sizeof *cases };
 
-static void check_forms(struct model *m, const char *name, const char *device)
+static void check_forms(struct model *m, const char *name, const char *device, size_t n_cuts)
 {
     float *got = mem_new((size_t)(m->n * m->V), sizeof *got, NULL);
     const int64_t cuts[] = {m->n, 1, 5};
     for (int form = 0; form < 2; form++)
-        for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+        for (size_t i = 0; i < n_cuts; i++) {
             teacher_set_form(m->lm, form ? MLA_EXPANDED : MLA_ABSORBED);
             struct lm_seq *s = seq_new(m->lm);
             feed(m->lm, s, m->tokens, m->n, cuts[i], got);
@@ -37,7 +37,7 @@ static void test_logits(void **state)
         for (int j = 0; j < 2; j++) {
             struct model m;
             model_open(&m, cases[i], devices[j]);
-            check_forms(&m, cases[i], devices[j]);
+            check_forms(&m, cases[i], devices[j], j ? 1 : 3);
             model_close(&m);
         }
 }
