@@ -78,6 +78,25 @@ struct nt_args {
     unsigned part;
 };
 
+/* The lanes of a tile's sums, folded, to y. */
+INLINE void nt_reduce(const int m, const int n, vf s[4][4], float *y, int64_t ld_y, bool add)
+{
+#pragma GCC unroll 4
+    for (int i = 0; i < m; i++, y += ld_y) {
+        v4 f[4];
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++)
+            f[j] = v_fold4(s[i][j % n]);
+        v4 sums = v4_sums(f[0], f[1], f[2], f[3]);
+        if (add) {
+            v4 old = {0};
+            memcpy(&old, y, (size_t)n * sizeof *y);
+            sums += old;
+        }
+        memcpy(y, &sums, (size_t)n * sizeof *y);
+    }
+}
+
 INLINE void nt_tile(const int m, const int n, const struct nt_args *a)
 {
     vf s[4][4], wv[4];
@@ -119,21 +138,7 @@ INLINE void nt_tile(const int m, const int n, const struct nt_args *a)
                 v_store(a->acc + i * a->ld_acc + j * LANES, s[i][j]);
         return;
     }
-#pragma GCC unroll 4
-    for (int i = 0; i < m; i++) {
-        v4 f[4];
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++)
-            f[j] = v_fold4(s[i][j % n]);
-        v4 sums = v4_sums(f[0], f[1], f[2], f[3]);
-        float *y = a->y + i * a->ld_y;
-        if (a->part & SUM_ADD) {
-            v4 old = {0};
-            memcpy(&old, y, (size_t)n * sizeof *y);
-            sums += old;
-        }
-        memcpy(y, &sums, (size_t)n * sizeof *y);
-    }
+    nt_reduce(m, n, s, a->y, a->ld_y, a->part & SUM_ADD);
 }
 
 INLINE void nt_columns(const int m, int64_t n, const struct nt_args *rows)
@@ -177,6 +182,120 @@ static void nt(int64_t m, int64_t n, int64_t k, const float *x, int64_t ld_x, co
         nt_columns(3, n, &a);
         break;
     }
+}
+
+/* ---- nt_weights: the same sums with the weights converted in registers */
+
+struct ntw_args {
+    int64_t k;
+    const float *x;
+    int64_t ld_x;
+    const char *w;
+    int64_t row_bytes;
+    const float *scales;
+    int64_t scale_cols;
+    float *y;
+    int64_t ld_y;
+    bool add;
+};
+
+/* Up to LANES elements from column p on, 0 past the last. */
+INLINE vf load_weights(enum dtype t, const char *row, int64_t p, int64_t left, vf by)
+{
+    char last[4 * LANES] = {0};
+    if (left < LANES) {
+        size_t size = (size_t)dtype_info(t)->block_bytes;
+        memcpy(last, row + p * (int64_t)size, (size_t)left * size);
+        row = last;
+        p = 0;
+    }
+    vf v = load_as_f32(t, row, (size_t)p);
+    return t == DT_F8_E4M3 ? v * by : v;
+}
+
+INLINE void ntw_step(const enum dtype t, const int m, const int n, const struct ntw_args *a,
+                     vf s[4][4], int64_t p, int64_t left, vf by)
+{
+    vf wv[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < n; j++)
+        wv[j] = load_weights(t, a->w + j * a->row_bytes, p, left, by);
+#pragma GCC unroll 4
+    for (int i = 0; i < m; i++) {
+        const float *x = a->x + i * a->ld_x + p;
+        vf xv = left < LANES ? v_load_n(x, left) : v_load(x);
+#pragma GCC unroll 4
+        for (int j = 0; j < n; j++)
+            s[i][j] = v_fma(xv, wv[j], s[i][j]);
+    }
+}
+
+INLINE void ntw_tile(const enum dtype t, const int m, const int n, const struct ntw_args *a)
+{
+    vf s[4][4];
+#pragma GCC unroll 4
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < n; j++)
+            s[i][j] = (vf){0};
+    int64_t segment = a->scales ? a->scale_cols : a->k;
+    for (int64_t c = 0; c < a->k; c += segment) {
+        int64_t end = c + segment < a->k ? c + segment : a->k, p = c;
+        vf by = v_set1((a->scales ? a->scales[c / segment] : 1) * F8_FACTOR);
+        for (; p + LANES <= end; p += LANES)
+            ntw_step(t, m, n, a, s, p, LANES, by);
+        if (p < end)
+            ntw_step(t, m, n, a, s, p, end - p, by);
+    }
+    nt_reduce(m, n, s, a->y, a->ld_y, a->add);
+}
+
+INLINE void ntw_rows(const enum dtype t, int64_t m, const int n, const struct ntw_args *columns)
+{
+    struct ntw_args a = *columns;
+    for (; m >= 4; m -= 4) {
+        ntw_tile(t, 4, n, &a);
+        a.x += 4 * a.ld_x;
+        a.y += 4 * a.ld_y;
+    }
+    switch (m) {
+    case 1:
+        ntw_tile(t, 1, n, &a);
+        break;
+    case 2:
+        ntw_tile(t, 2, n, &a);
+        break;
+    case 3:
+        ntw_tile(t, 3, n, &a);
+        break;
+    }
+}
+
+INLINE void ntw_columns(const enum dtype t, int64_t m, int64_t n, struct ntw_args *a)
+{
+    for (; n >= NT_COLUMNS; n -= NT_COLUMNS) {
+        ntw_rows(t, m, NT_COLUMNS, a);
+        a->w += NT_COLUMNS * a->row_bytes;
+        a->y += NT_COLUMNS;
+    }
+    for (; n > 0; n--) {
+        ntw_rows(t, m, 1, a);
+        a->w += a->row_bytes;
+        a->y++;
+    }
+}
+
+static void nt_weights(int64_t m, int64_t n, int64_t k, const float *x, int64_t ld_x, enum dtype t,
+                       const void *w, int64_t row_bytes, const float *scales, int64_t scale_cols,
+                       float *y, int64_t ld_y, bool add)
+{
+    struct ntw_args a = {k, x, ld_x, w, row_bytes, scales, scale_cols, y, ld_y, add};
+    if (t == DT_F16)
+        ntw_columns(DT_F16, m, n, &a);
+    else if (t == DT_BF16)
+        ntw_columns(DT_BF16, m, n, &a);
+    else
+        ntw_columns(DT_F8_E4M3, m, n, &a);
 }
 
 /* ---- nn: up to 6 rows x NN_VECTORS vectors of columns at a time */

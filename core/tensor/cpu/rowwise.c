@@ -33,6 +33,34 @@ static void rowwise_rows(const struct cpu_kernels *k, struct tensor *y, const st
     }
 }
 
+/* Few rows of x repay no tile: weights are converted in registers, again for every 4 rows. */
+static bool convert_in_registers(const struct cpu_kernels *k, const struct tensor *w, int64_t rows)
+{
+    if (w->dtype == DT_F8_E4M3)
+        return rows <= 8 && (!w->scale || w->scale_cols % k->lanes == 0);
+    return rows <= 16 && (w->dtype == DT_F16 || w->dtype == DT_BF16);
+}
+
+static void few_rows(const struct cpu_kernels *k, struct tensor *y, const struct tensor *x,
+                     const struct tensor *w, int64_t first, int64_t last, bool add)
+{
+    int64_t cols = tensor_cols(x), row_bytes = w->ld * dtype_info(w->dtype)->block_bytes;
+    while (first < last) {
+        int64_t end = last;
+        const float *scales = NULL;
+        if (w->scale) { /* rows that share their scales */
+            int64_t stripe = (first + w->scale_row0) / w->scale_rows;
+            int64_t next = (stripe + 1) * w->scale_rows - w->scale_row0;
+            end = next < last ? next : last;
+            scales = w->scale + stripe * w->scale_ld;
+        }
+        k->nt_weights(tensor_rows(x), end - first, cols, x->data, x->ld, w->dtype,
+                      tensor_row(w, first), row_bytes, scales, w->scale_cols,
+                      (float *)y->data + first, y->ld, add);
+        first = end;
+    }
+}
+
 void cpu_matmul_rowwise(struct device *d, struct tensor *y, const struct tensor *x,
                         const struct tensor *w, unsigned flags)
 {
@@ -40,11 +68,14 @@ void cpu_matmul_rowwise(struct device *d, struct tensor *y, const struct tensor 
     int64_t n = tensor_rows(w), part;
     float *scratch = cpu_scratch_parts(d, N_TILE * (K_TILE + T_TILE * k->lanes), &part);
     int n_threads = cpu_threads(d, n * tensor_cols(w) * tensor_rows(x));
+    bool few = convert_in_registers(k, w, tensor_rows(x));
 #pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
     for (int i = 0; i < n_threads; i++) {
         int64_t first, last;
         cpu_part(n, N_TILE, i, n_threads, &first, &last);
-        if (last > first)
+        if (few)
+            few_rows(k, y, x, w, first, last, flags & MATMUL_ADD);
+        else if (last > first)
             rowwise_rows(k, y, x, w, first, last, flags & MATMUL_ADD, scratch + i * part);
     }
 }
