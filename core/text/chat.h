@@ -32,7 +32,9 @@ struct chat_turn {
 err_code chat_prompt(const struct chat *c, const char *system, const struct chat_turn *turns,
                      int n_turns, struct token_list *out, struct err *e);
 /* Appends what the model should say to one question after chat_prompt: reasoning "\n</think>\n\n"
- * answer <eos>. With empty reasoning (thinking forms): "\n</think>\n\n" answer. */
+ * answer <eos>. With empty reasoning (thinking forms): "\n</think>\n\n" answer <eos>.
+ * Where the form does not force thinking, "<think>\n" stands before reasoning, and an empty one
+ * leaves the answer alone. No special token is recognised in either text. */
 err_code chat_completion(const struct chat *c, const char *reasoning, const char *answer,
                          struct token_list *out, struct err *e);
 

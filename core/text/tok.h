@@ -226,8 +226,7 @@ err_code tok_split_add_named(struct tokenizer *t, const char *where, const char 
                              struct err *e);
 /* llama.cpp's name of the stages; NULL when none fits. */
 const char *tok_split_name(const struct tokenizer *t);
-/* Splits valid UTF-8; pieces are s->spans of *text, which may be replaced by a copy in s. first:
- * nothing stands before the text, or an added token. */
+/* Splits valid UTF-8; pieces are s->spans of *text, which may be replaced by a copy in s. */
 err_code tok_split_run(const struct tokenizer *t, struct tok_scratch *s, const char **text,
                        size_t n, struct err *e);
 void tok_split_dispose(struct tokenizer *t);
@@ -262,7 +261,8 @@ err_code tok_bpe(const struct tokenizer *t, struct tok_scratch *s, const char *w
 /* ---- loaders ---- */
 err_code tok_hf_load(struct tokenizer *t, const char *path, struct err *e);
 err_code tok_gguf_load(struct tokenizer *t, const struct gguf *g, struct err *e);
-/* After a loader: eos into stops, bos, eos, pad from well-known tokens when not given. */
+/* After a loader: the table of added tokens, bos and eos from well-known tokens when not given, the
+ * stops, the pre-tokenizer's name. */
 err_code tok_finish(struct tokenizer *t, struct err *e);
 err_code tok_add_stop(struct tokenizer *t, int32_t id, struct err *e);
 
