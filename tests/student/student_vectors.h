@@ -51,7 +51,7 @@ static inline struct tensor vectors_get(const struct vectors *v, const char *nam
 static inline const int32_t *vectors_doc(const struct vectors *v, int j, int64_t *n,
                                          int64_t *n_prompt)
 {
-    char name[16];
+    char name[32];
     snprintf(name, sizeof name, "doc%d", j);
     struct tensor t = vectors_get(v, name);
     *n = tensor_n(&t);

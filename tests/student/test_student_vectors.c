@@ -21,7 +21,7 @@ static void check_lm(const char *path, const struct vectors *v, struct device *d
     struct lm *lm;
     check(student_lm_open(path, d, &lm, &e), &e);
     for (int j = 0; j < 2; j++) {
-        char name[16];
+        char name[32];
         int64_t n, n_prompt;
         const int32_t *doc = vectors_doc(v, j, &n, &n_prompt);
         snprintf(name, sizeof name, "logits%d", j);
