@@ -33,13 +33,14 @@ KINDS = {
     "qwen2-untied": ("qwen2", dict(hidden_size=256, intermediate_size=608, num_attention_heads=8, num_key_value_heads=4, num_hidden_layers=16, tie_word_embeddings=False, rope_scaling=dict(type="yarn", factor=4.0, original_max_position_embeddings=512), max_position_embeddings=2048), "F16"),
     "qwen3": ("qwen3", dict(hidden_size=256, intermediate_size=768, num_attention_heads=4, num_key_value_heads=2, head_dim=96, num_hidden_layers=5, tie_word_embeddings=False), "BF16"),
     "llama3": ("llama", dict(hidden_size=256, intermediate_size=512, num_attention_heads=8, num_key_value_heads=2, num_hidden_layers=6, tie_word_embeddings=False, rope_theta=500000.0, max_position_embeddings=4096, rope_scaling=dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=256)), "BF16"),
+    "qwen2-thin": ("qwen2", dict(hidden_size=64, intermediate_size=64, num_attention_heads=2, num_key_value_heads=1, num_hidden_layers=1, tie_word_embeddings=True), "BF16"),
     "llama-linear": ("llama", dict(hidden_size=512, intermediate_size=512, num_attention_heads=8, num_key_value_heads=8, num_hidden_layers=3, tie_word_embeddings=True, rope_scaling=dict(type="linear", factor=2.0)), "F32"),
 }
 
 
-def make(kind, directory, tokenizer_from, seed=1):
+def make(kind, directory, tokenizer_from, n_vocab=704, seed=1):
     model_type, config, dtype = KINDS[kind]
-    config = dict(config, model_type=model_type, rms_norm_eps=1e-6, hidden_act="silu", vocab_size=704, torch_dtype="float32")
+    config = dict(config, model_type=model_type, rms_norm_eps=1e-6, hidden_act="silu", vocab_size=n_vocab)
     config.setdefault("rope_theta", 10000.0)
     config.setdefault("max_position_embeddings", 512)
     config["architectures"] = [{"qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM", "llama": "LlamaForCausalLM"}[model_type]]
