@@ -5,8 +5,12 @@ For small random models of every architecture, and for the models of examples/ w
   mix        llama.cpp's own llama_model_quantize, given decant's f16 file, chooses the same types
              and, where decant's source had no more precision than f16, writes the same bytes
   tokens     decant tokenize and llama.cpp agree over a torture text
-  greedy     100 greedy tokens of llama.cpp from the f16 file are decant's too, token by token
-  logits     for q8_0, q4_0 and q4_k_m both compute nearly the same logits from the same file
+  greedy     100 greedy tokens of llama.cpp from the f16 file are decant's too, token by token (but
+             for ties: llama.cpp rounds activations to f16)
+  logits     from a q8_0, q4_0 or q4_k_m file decant is at most as far as llama.cpp, and a third, from
+             what the same weights give in float32 (both round activations to 8 bits)
+
+ONLY=word runs the models whose name holds the word.
 """
 import ctypes
 import os
@@ -14,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import unicodedata
 
 import gguf
 import llama_cpp
@@ -149,33 +154,52 @@ def check_greedy(f16, source, kind, tmp):
         row = m.feed(ids[-1:])[-1]
     m.close()
     for name, path in ("file", f16), ("source", source):
-        logits = decant_logits(path, ids[:-1], tmp)
-        same = logits[11:].argmax(1) == np.array(ids[12:])
-        where = ""
-        if not same.all():
-            i = int(np.argmin(same))
-            top = np.sort(logits[11 + i])[-2:]
-            where = f"first apart at token {i}, where decant's best two differ by {top[1] - top[0]:.3g}"
-        check(same.all(), f"{kind}: 100 greedy tokens from the {name}", where)
+        logits = decant_logits(path, ids[:-1], tmp)[11:]
+        chosen = np.take_along_axis(logits, np.array(ids[12:])[:, None], 1)[:, 0]
+        gap = (logits.max(1) - chosen) / logits.std(1)
+        ties = int((gap > 0).sum())
+        i = int(gap.argmax())
+        detail = f"{ties} ties" if ties else ""
+        if gap.max() > 2e-3:
+            detail = f"token {i}: llama.cpp's choice is {gap[i]:.3g} standard deviations below decant's"
+        check(gap.max() <= 2e-3, f"{kind}: 100 greedy tokens from the {name}", detail)
+
+
+def llama_logits(path, ids):
+    m = Model(path)
+    out = m.feed(ids)
+    m.close()
+    return out
 
 
 def check_logits(path, kind, tmp):
-    m = Model(path)
+    exact = path + ".f32"
+    params = llama_cpp.llama_model_quantize_default_params()
+    params.ftype, params.nthread, params.allow_requantize = 0, THREADS, True
+    if llama_cpp.llama_model_quantize(path.encode(), exact.encode(), ctypes.byref(params)):
+        say("FAIL", f"{kind}: llama.cpp does not decode the file")
+        return
     rng = np.random.default_rng(6)
-    ids = [int(t) for t in rng.integers(0, min(m.n_vocab, 600), 64)]
-    theirs = m.feed(ids)
-    m.close()
-    ours = decant_logits(path, ids, tmp)
-    spread = theirs - theirs.mean(1, keepdims=True)
-    rel = float(np.sqrt(((ours - theirs) ** 2).sum() / (spread**2).sum()))
+    ids = [int(t) for t in rng.integers(0, 600, 64)]
+    want, theirs = llama_logits(exact, ids), llama_logits(path, ids)
+    ours, ours_exact = decant_logits(path, ids, tmp), decant_logits(exact, ids, tmp)
+    os.remove(exact)
+    size = np.sqrt(((want - want.mean(1, keepdims=True)) ** 2).sum())
+
+    def apart(a, b):
+        return float(np.sqrt(((a - b) ** 2).sum()) / size)
+
+    same = apart(ours_exact, want)
+    check(same < 1e-4, f"{kind}: logits in float32", f"{same:.1e} apart")
+    mine, other = apart(ours, want), apart(theirs, want)
     agree = float((ours.argmax(1) == theirs.argmax(1)).mean())
-    check(rel < 0.03 and agree >= 0.9, f"{kind}: logits", f"{100 * rel:.2f} % apart, {100 * agree:.0f} % of the best tokens agree")
+    check(mine < 1.33 * other + 0.002, f"{kind}: logits", f"decant {100 * mine:.2f} %, llama.cpp {100 * other:.2f} % from exact; best token equal in {100 * agree:.0f} %")
 
 
 TORTURE = ("The quick brown fox; it's 12345678 + 3.14159 = x²!\r\n\r\n\t  tabs   and    spaces     \n\n\n"
            "ÀÉÎõü ñ ﬁ Å Å é e\u0301 a\u0308\u0323 한국어 日本語テスト 中文字符，标点。 עברית العربية हिन्दी ไทย "
            "👩‍👩‍👧‍👦🏳️‍🌈👍🏽 𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𐍈 \u200b\u00a0\u3000 don't we'LL I'M 'tis "
-           "a" * 50 + " " * 70 + "x" + "\n" * 30 + "0" * 41 + "١٢٣ Ⅷ ½ <think>\n</think> \\boxed{42} <｜User｜>hi<｜Assistant｜> "
+           + "a" * 50 + " " * 70 + "x" + "\n" * 30 + "0" * 41 + "١٢٣ Ⅷ ½ <think>\n</think> \\boxed{42} <｜User｜>hi<｜Assistant｜> "
            "<|im_start|>user<|im_end|><|endoftext|>__init__(self) -> /* c */ //\x00\x01\x7f end ")
 
 
@@ -183,7 +207,7 @@ def check_tokens(path, kind, tmp):
     if not has_command("tokenize"):
         say("SKIP", f"{kind}: tokens", "decant has no tokenize command")
         return
-    data = TORTURE.encode()
+    data = unicodedata.normalize("NFC", TORTURE).encode()  # HF normalizes for qwen2, llama.cpp never does
     text = os.path.join(tmp, "torture.txt")
     with open(text, "wb") as f:
         f.write(data)
@@ -207,6 +231,8 @@ OF_ARCH = ["context_length", "embedding_length", "block_count", "feed_forward_le
 
 
 def run_model(kind, source, arch, exact, tmp, compute=True):
+    if os.environ.get("ONLY", "") not in kind:
+        return
     files = {}
     for t in TYPES:
         files[t] = os.path.join(tmp, f"{kind.replace(chr(47), chr(45))}-{t}.gguf")
