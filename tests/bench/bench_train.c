@@ -54,6 +54,30 @@ struct parts {
     double backward, optimizer;
 };
 
+/* Wall-clock seconds of a step, processor seconds of all threads, peak memory. */
+struct measured {
+    double seconds, cpu, bytes;
+};
+
+static double cpu_now(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+static double median(double *x, int64_t n)
+{
+    for (int64_t i = 1; i < n; i++)
+        for (int64_t k = i; k > 0 && x[k] < x[k - 1]; k--) {
+            double t = x[k];
+            x[k] = x[k - 1];
+            x[k - 1] = t;
+        }
+    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
 static err_code one_step(struct student *st, struct train_optim *o, const struct batch *b,
                          int64_t step, double *loss, struct parts *p, struct err *e)
 {
@@ -68,7 +92,7 @@ static err_code one_step(struct student *st, struct train_optim *o, const struct
     return rc;
 }
 
-static err_code ours(const struct setup *s, const char *config, double *seconds, struct err *e)
+static err_code ours(const struct setup *s, const char *config, struct measured *m, struct err *e)
 {
     struct device *d = NULL;
     struct student *st = NULL;
@@ -82,34 +106,32 @@ static err_code ours(const struct setup *s, const char *config, double *seconds,
     if (!rc && !(rc = student_open(config, d, 0, &st, e)) && !(rc = student_reserve(st, &opt, e)) &&
         !(rc = train_optim_init(&o, st, e)))
         rc = batch_init(&b, s->n_tokens, e);
-    double best = 1e30;
     if (!rc) {
         for (int64_t i = 0; i < s->n_tokens; i++)
             ids[i] = (int32_t)rng_below(&r, (uint64_t)st->config.n_vocab);
         batch_add(&b, ids, s->n_tokens, 1);
     }
     double *times = mem_new((size_t)s->n_steps, sizeof *times, e);
-    for (int64_t i = 0; i <= s->n_steps && !rc && times; i++) {
+    double *cpu = mem_new((size_t)s->n_steps, sizeof *cpu, e);
+    for (int64_t i = 0; i <= s->n_steps && !rc && times && cpu; i++) {
         struct parts p;
-        double loss = 0, t = clock_now();
+        double loss = 0, t = clock_now(), c = cpu_now();
         rc = one_step(st, &o, &b, i + 1, &loss, &p, e);
         t = clock_now() - t;
-        if (i)
+        if (i) {
             times[i - 1] = t;
+            cpu[i - 1] = cpu_now() - c;
+        }
         printf("decant step %lld: %.2f s (forward and backward %.2f, optimizer %.2f), loss %.4f\n",
                (long long)i, t, p.backward, p.optimizer, loss);
     }
-    for (int64_t i = 0; i < s->n_steps && !rc; i++) { /* the median */
-        int64_t below = 0;
-        for (int64_t k = 0; k < s->n_steps; k++)
-            below += times[k] < times[i] || (times[k] == times[i] && k < i);
-        if (below == s->n_steps / 2)
-            best = times[i];
+    if (!rc) {
+        double flops = 6.0 * (double)st->n_params * (double)s->n_tokens;
+        m->seconds = median(times, s->n_steps);
+        m->cpu = median(cpu, s->n_steps);
+        printf("decant: %.0f GFLOP/s (6 x parameters x tokens)\n", flops / m->seconds * 1e-9);
     }
-    *seconds = best;
-    double flops = 6.0 * (double)(st ? st->n_params : 0) * (double)s->n_tokens;
-    if (!rc)
-        printf("decant: %.0f GFLOP/s (6 x parameters x tokens)\n", flops / best * 1e-9);
+    mem_free(cpu);
     mem_free(times);
     mem_free(ids);
     batch_dispose(&b);
@@ -119,8 +141,7 @@ static err_code ours(const struct setup *s, const char *config, double *seconds,
     return rc;
 }
 
-static int theirs(const struct setup *s, const char *config, int n_threads, double *seconds,
-                  double *bytes)
+static int theirs(const struct setup *s, const char *config, int n_threads, struct measured *m)
 {
     char command[600];
     snprintf(command, sizeof command, "python3 tests/bench/train_torch.py %s %lld %lld %d", config,
@@ -128,13 +149,13 @@ static int theirs(const struct setup *s, const char *config, int n_threads, doub
     FILE *f = popen(command, "r");
     if (!f)
         return -1;
-    int n = fscanf(f, "%lf %lf", seconds, bytes);
+    int n = fscanf(f, "%lf %lf %lf", &m->seconds, &m->cpu, &m->bytes);
     int status = pclose(f);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 && n == 2 ? 0 : -1;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 && n == 3 ? 0 : -1;
 }
 
 /* Measured apart, in a child, so that the peak is that of the steps alone. */
-static int measure_ours(const struct setup *s, const char *config, double *seconds, double *bytes)
+static int measure_ours(const struct setup *s, const char *config, struct measured *m)
 {
     int pipe_fd[2];
     struct rusage u;
@@ -145,11 +166,10 @@ static int measure_ours(const struct setup *s, const char *config, double *secon
     pid_t pid = fork();
     if (pid == 0) {
         struct err e = {0};
-        double t;
-        err_code rc = ours(s, config, &t, &e);
+        err_code rc = ours(s, config, m, &e);
         if (rc)
             fprintf(stderr, "bench_train: %s\n", e.msg);
-        if (!rc && write(pipe_fd[1], &t, sizeof t) != sizeof t)
+        if (!rc && write(pipe_fd[1], m, sizeof *m) != sizeof *m)
             rc = ERR_IO;
         fflush(stdout);
         _exit(rc != 0);
@@ -157,8 +177,16 @@ static int measure_ours(const struct setup *s, const char *config, double *secon
     close(pipe_fd[1]);
     if (pid < 0 || wait4(pid, &status, 0, &u) != pid || status)
         return -1;
-    *bytes = (double)u.ru_maxrss * 1024;
-    return read(pipe_fd[0], seconds, sizeof *seconds) == sizeof *seconds ? 0 : -1;
+    if (read(pipe_fd[0], m, sizeof *m) != sizeof *m)
+        return -1;
+    m->bytes = (double)u.ru_maxrss * 1024;
+    return 0;
+}
+
+static void print_measured(const char *who, const struct measured *m)
+{
+    printf("%-8s %.2f s a step (%.2f processor seconds), %.2f GB\n", who, m->seconds, m->cpu,
+           m->bytes * 1e-9);
 }
 
 int main(int argc, char **argv)
@@ -197,19 +225,20 @@ int main(int argc, char **argv)
     printf("0.5B Qwen2 shape, %lld layers, %lld tokens, %ld threads, %lld layers recomputed\n",
            (long long)s.n_layers, (long long)s.n_tokens, sysconf(_SC_NPROCESSORS_ONLN),
            (long long)s.n_recompute);
-    double t_ours, b_ours, t_theirs, b_theirs;
-    int bad = measure_ours(&s, config, &t_ours, &b_ours);
+    struct measured a = {0}, b = {0};
+    int bad = measure_ours(&s, config, &a);
     if (!bad)
-        printf("decant   %.2f s a step, %.2f GB\n", t_ours, b_ours * 1e-9);
+        print_measured("decant", &a);
+    fflush(stdout);
     if (!bad && !s.alone) {
-        fflush(stdout);
-        if (theirs(&s, config, (int)sysconf(_SC_NPROCESSORS_ONLN), &t_theirs, &b_theirs))
+        if (theirs(&s, config, (int)sysconf(_SC_NPROCESSORS_ONLN), &b)) {
             printf(
-                "SKIP: PyTorch or transformers is absent (or failed); nothing to compare with\n");
-        else
-            printf("PyTorch  %.2f s a step, %.2f GB\ndecant / PyTorch: time %.2f, peak memory "
-                   "%.2f\n",
-                   t_theirs, b_theirs * 1e-9, t_ours / t_theirs, b_ours / b_theirs);
+                "SKIP: PyTorch or transformers is absent (or failed): nothing to compare with\n");
+        } else {
+            print_measured("PyTorch", &b);
+            printf("decant / PyTorch: time %.2f, processor time %.2f, peak memory %.2f\n",
+                   a.seconds / b.seconds, a.cpu / b.cpu, a.bytes / b.bytes);
+        }
     }
     unlink(config);
     return bad;

@@ -118,6 +118,39 @@ static void test_settings_must_fit(void **state)
     fixture_same_file(text("%s/b/final/model.safetensors", dir), text("%s/b.safetensors", dir));
 }
 
+static int64_t config_number(const char *run, const char *key)
+{
+    struct err e = {0};
+    struct json j;
+    int64_t n;
+    check(json_open(&j, text("%s/%s/config.json", dir, run), 1 << 16, &e), &e);
+    check(json_int(&j, j.root, key, 0, 1 << 30, &n, &e), &e);
+    json_close(&j);
+    return n;
+}
+
+/* Correct traces by default; all of them, or the answers alone, when asked for. */
+static void test_selection(void **state)
+{
+    (void)state;
+    fixture_binary();
+    fixture_succeed(new_run("correct", "--epochs 1"), run_log);
+    fixture_succeed(new_run("all", "--epochs 1 --select all"), run_log);
+    fixture_succeed(new_run("answers", "--epochs 1 --target answers"), run_log);
+    fixture_succeed(new_run("short", "--epochs 1 --max-length 80"), run_log);
+    fixture_succeed(new_run("cut", "--epochs 1 --max-length 80 --over cut"), run_log);
+    assert_int_equal(config_number("correct", "corpus.n_documents"), 40);
+    assert_int_equal(config_number("all", "corpus.n_documents"), 48);
+    assert_int_equal(config_number("answers", "corpus.n_documents"), 40);
+    int64_t whole = config_number("correct", "plan.targets_per_epoch");
+    int64_t answers = config_number("answers", "plan.targets_per_epoch");
+    assert_true(answers > 40 * 10 && answers < whole / 2);
+    assert_true(config_number("short", "corpus.n_skipped") > 0);
+    assert_int_equal(config_number("short", "corpus.n_skipped"),
+                     config_number("cut", "corpus.n_cut"));
+    assert_int_equal(config_number("cut", "corpus.n_documents"), 40);
+}
+
 static void test_config_file(void **state)
 {
     (void)state;
@@ -174,9 +207,8 @@ static void test_ctrl_c(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_run),
-        cmocka_unit_test(test_settings_must_fit),
-        cmocka_unit_test(test_config_file),
+        cmocka_unit_test(test_whole_run), cmocka_unit_test(test_settings_must_fit),
+        cmocka_unit_test(test_selection), cmocka_unit_test(test_config_file),
         cmocka_unit_test(test_ctrl_c),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
