@@ -199,11 +199,17 @@ static float softmax_row(float *s, int64_t n, int64_t lo, int64_t hi, float scal
 static void softmax_row_grad(float *s, float *dp, int64_t n, int64_t lo, int64_t hi, float scale,
                              float lse, float delta)
 {
+    bool all = lo == 0 && hi == n;
     for (int64_t i = 0; i < n; i += LANES) {
-        vi in = v_between(i, lo, hi);
         vf p = v_exp(v_load(s + i) * scale - lse);
-        v_store(s + i, v_sel(in, p, v_set1(0)));
-        v_store(dp + i, v_sel(in, (v_load(dp + i) - delta) * p * scale, v_set1(0)));
+        vf ds = (v_load(dp + i) - delta) * p * scale;
+        if (!all) {
+            vi in = v_between(i, lo, hi);
+            p = v_sel(in, p, v_set1(0));
+            ds = v_sel(in, ds, v_set1(0));
+        }
+        v_store(s + i, p);
+        v_store(dp + i, ds);
     }
 }
 

@@ -49,14 +49,22 @@ INLINE vf v_abs(vf v)
     return (vf)((vi)v & 0x7FFFFFFF);
 }
 
+INLINE v4 v4_max(v4 a, v4 b)
+{
+    v4i larger = a > b;
+    return (v4)((larger & (v4i)a) | (~larger & (v4i)b));
+}
+
 INLINE float v_max_all(vf v)
 {
-    float x[LANES];
+    v4 x[LANES / 4];
     memcpy(x, &v, sizeof v);
-    for (int n = LANES / 2; n > 0; n /= 2)
-        for (int i = 0; i < n; i++)
-            x[i] = x[i] > x[i + n] ? x[i] : x[i + n];
-    return x[0];
+    v4 m = x[0];
+    for (int i = 1; i < LANES / 4; i++)
+        m = v4_max(m, x[i]);
+    m = v4_max(m, __builtin_shuffle(m, (v4i){2, 3, 0, 1}));
+    m = v4_max(m, __builtin_shuffle(m, (v4i){1, 0, 3, 2}));
+    return m[0];
 }
 
 INLINE vi v_iota(void)
