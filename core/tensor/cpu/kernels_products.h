@@ -20,7 +20,8 @@ INLINE void convert(enum dtype t, const void *src, float *dst, size_t n, float s
     float by = t == DT_F8_E4M3 ? scale * F8_FACTOR : scale; /* a power of 2: the same rounding */
     for (; i + LANES <= n; i += LANES)
         v_store(dst + i, load_as_f32(t, src, i) * by);
-    dtype_to_f32(t, (const char *)src + i * size, dst + i, n - i);
+    if (i < n)
+        dtype_to_f32(t, (const char *)src + i * size, dst + i, n - i);
     for (; i < n; i++)
         dst[i] *= scale;
 }
