@@ -40,8 +40,7 @@ err_code chat_completion(const struct chat *c, const char *reasoning, const char
 
 /* Splits generated text (which follows a forced "<think>\n") at the first "</think>": reasoning and
  * answer, outer white space trimmed. Without a closing tag all of it is reasoning when the form
- * forces thinking and the text was cut, else all of it is answer. found_think tells. Spans point
- * into text. */
+ * forces thinking, else all of it is answer. Spans point into text. */
 struct chat_split {
     const char *reasoning, *answer;
     size_t n_reasoning, n_answer;

@@ -118,6 +118,41 @@ static void test_settings_must_fit(void **state)
     fixture_same_file(text("%s/b/final/model.safetensors", dir), text("%s/b.safetensors", dir));
 }
 
+/* The one step of an epoch: its gradient's norm. */
+static double only_norm(const char *run)
+{
+    struct err e = {0};
+    struct json j;
+    struct buf b = {0};
+    double norm;
+    fixture_text(text("%s/%s/metrics.jsonl", dir, run), &b);
+    assert_ptr_equal(strchr(b.data, '\n'), b.data + b.len - 1);
+    check(json_parse(&j, run, b.data, b.len, &e), &e);
+    check(json_num(&j, j.root, "grad_norm", &norm, &e), &e);
+    json_close(&j);
+    buf_dispose(&b);
+    return norm;
+}
+
+/* All documents in one batch, or in many small ones of unequal numbers of targets that accumulate:
+ * the same loss and the same gradient. */
+static void test_accumulation(void **state)
+{
+    (void)state;
+    fixture_binary();
+    const char *one = "--epochs 1 --batch-tokens 8192 --max-length 256";
+    const char *many = "--epochs 1 --batch-tokens 150 --max-length 150 --accumulation 64";
+    double a[2], b[2];
+    fixture_succeed(new_run("one-batch", one), run_log);
+    fixture_succeed(new_run("many-batches", many), run_log);
+    assert_int_equal(fixture_losses(text("%s/one-batch", dir), a, 2), 1);
+    assert_int_equal(fixture_losses(text("%s/many-batches", dir), b, 2), 1);
+    assert_true(fabs(a[0] - b[0]) < 1e-6 * a[0]);
+    double norm = only_norm("one-batch"), other = only_norm("many-batches");
+    if (!(fabs(norm - other) < 1e-5 * norm))
+        fail_msg("gradient's norm %.9g in one batch, %.9g in many", norm, other);
+}
+
 static int64_t config_number(const char *run, const char *key)
 {
     struct err e = {0};
@@ -195,7 +230,8 @@ static void test_ctrl_c(void **state)
     if (code != 3 || !strstr(b.data, "--resume"))
         fail_msg("exit %d: %s", code, b.data);
     buf_dispose(&b);
-    fixture_succeed(text("distill --out %s/stopped --resume", dir), run_log);
+    /* it goes on where it stopped: a run begun anew would end with the same bits, too */
+    expect(text("distill --out %s/stopped --resume", dir), 0, "continuing from step ");
     fixture_same_file(text("%s/whole/final/model.safetensors", dir),
                       text("%s/stopped/final/model.safetensors", dir));
     struct err e = {0};
@@ -207,9 +243,9 @@ static void test_ctrl_c(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_run), cmocka_unit_test(test_settings_must_fit),
-        cmocka_unit_test(test_selection), cmocka_unit_test(test_config_file),
-        cmocka_unit_test(test_ctrl_c),
+        cmocka_unit_test(test_whole_run),    cmocka_unit_test(test_settings_must_fit),
+        cmocka_unit_test(test_accumulation), cmocka_unit_test(test_selection),
+        cmocka_unit_test(test_config_file),  cmocka_unit_test(test_ctrl_c),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
