@@ -22,8 +22,8 @@ static void scores_of(float *s, const float *logits, const struct route *r)
         s[i] = (float)(exp((double)logits[i] - max) / sum);
 }
 
-/* Index of the best allowed value not yet taken, the lowest among equals; -1 when there is none
- * (all NaN). */
+/* Index of the best allowed value not yet taken, the lowest among equals; -1 when all are
+ * taken. */
 static int64_t best_of(const float *v, const bool *taken, int64_t n)
 {
     int64_t best = -1;

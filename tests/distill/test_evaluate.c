@@ -42,31 +42,51 @@ static double number(const struct json *j, const char *key)
     return x;
 }
 
-/* Ten problems: seven of them 7, two others, one with an answer that nobody can check (left out).
- */
-static void check_eval(const char *model, const char *log, int samples)
+/* Runs eval over the problems; the caller closes j. */
+static void run_eval(const char *model, const char *log, int samples, int64_t max_tokens,
+                     struct json *j)
 {
     struct err e = {0};
     struct buf b = {0};
-    struct json j;
     char args[600];
     snprintf(args, sizeof args,
              "eval --model %s --problems %s/problems.jsonl --samples %d --temperature 0 "
-             "--max-tokens 60 --threads 1 --json",
-             model, dir, samples);
+             "--max-tokens %lld --threads 1 --json",
+             model, dir, samples, (long long)max_tokens);
     fixture_succeed(args, log);
     fixture_text(log, &b);
     const char *json = strchr(b.data, '{');
     assert_non_null(json);
-    check(json_parse(&j, log, json, strcspn(json, "\n"), &e), &e);
+    check(json_parse(j, log, json, strcspn(json, "\n"), &e), &e);
+    buf_dispose(&b);
+}
+
+/* Ten problems: seven of them 7, two others, one with an answer that nobody can check (left out).
+ * Returns the tokens of an answer. */
+static int64_t check_eval(const char *model, const char *log, int samples)
+{
+    struct json j;
+    run_eval(model, log, samples, 60, &j);
     double p = 7.0 / 9, se = sqrt((7 * pow(1 - p, 2) + 2 * p * p) / 8 / 9);
     assert_true(number(&j, "problems") == 9 && number(&j, "no_gold") == 1);
     assert_true(number(&j, "samples") == samples && number(&j, "answers") == 9 * samples);
     assert_true(number(&j, "correct") == 7 * samples && number(&j, "wrong") == 2 * samples);
     assert_true(fabs(number(&j, "accuracy") - p) < 1e-6);
     assert_true(fabs(number(&j, "standard_error") - se) < 1e-6);
+    int64_t n = (int64_t)(number(&j, "tokens") / number(&j, "answers"));
     json_close(&j);
-    buf_dispose(&b);
+    return n;
+}
+
+/* Room for all of an answer but its end of text: it is cut, and not correct although it can be
+ * read. */
+static void check_cut(const char *model, const char *log, int64_t n_tokens)
+{
+    struct json j;
+    run_eval(model, log, 1, n_tokens, &j);
+    assert_true(number(&j, "truncated") == 9 && number(&j, "correct") == 0);
+    assert_true(number(&j, "accuracy") == 0 && number(&j, "standard_error") == 0);
+    json_close(&j);
 }
 
 static void test_share_and_error(void **state)
@@ -96,7 +116,7 @@ static void test_share_and_error(void **state)
     check(file_replace(path, b.data, b.len, &e), &e);
     buf_dispose(&b);
     snprintf(path, sizeof path, "%s/run/final", dir);
-    check_eval(path, log, 1);
+    check_cut(path, log, check_eval(path, log, 1));
     check_eval(path, log, 4);
     snprintf(args, sizeof args, "quantize-and-export --model %s --out %s/x.gguf --type f16", path,
              dir);
