@@ -5,6 +5,7 @@
 #include "core/lm/sched.h"
 #include "distill/model.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,16 +183,32 @@ static err_code add_turn(struct talk *t, const char *question, struct err *e)
     return t->turns[t->n_turns++].user ? ERR_OK : ERR_NOMEM;
 }
 
+/* Lets a signal end the wait for a line, which it would otherwise go on with. */
+static void end_wait_on(int sig)
+{
+    struct sigaction sa;
+    if (sigaction(sig, NULL, &sa) == 0) {
+        sa.sa_flags &= ~SA_RESTART;
+        sigaction(sig, &sa, NULL);
+    }
+}
+
 static err_code converse(struct talk *t, const char *system, struct err *e)
 {
     char *line = NULL;
     size_t cap = 0;
     err_code rc = ERR_OK;
+    end_wait_on(SIGINT);
+    end_wait_on(SIGTERM);
     while (!rc) {
         if (t->tty)
             fprintf(stderr, "> ");
         ssize_t n = getline(&line, &cap, stdin);
-        if (n < 0)
+        if (stop_requested())
+            rc = err_set(e, ERR_STOPPED, "stopped on request");
+        else if (n < 0 && ferror(stdin))
+            rc = err_errno(e, "cannot read", "standard input");
+        if (rc || n < 0)
             break;
         while (n && strchr("\r\n", line[n - 1]))
             line[--n] = 0;
@@ -256,6 +273,7 @@ static int run(int argc, char **argv)
     if (usage)
         return usage;
     struct err e = {0};
+    stop_install();
     t.tty = isatty(1);
     t.sampling = (struct sampling){(float)temperature, (float)top_p, 0};
     t.seed = (uint64_t)seed;

@@ -308,9 +308,10 @@ static void print_row(const struct corpus_row *r)
     print_part("answer", r->answer);
     printf("\n---\n");
     print_field("gold", r->gold);
-    printf("%-14s%s%s%s%s%s%s\n", "verdict", r->verdict ? r->verdict : "not verified",
-           r->verdict_reason ? ": " : "", r->verdict_reason ? r->verdict_reason : "",
-           r->truncated ? "; truncated" : "", r->no_think ? "; no thinking" : "",
+    printf("%-14s%s%s", "verdict", r->verdict ? r->verdict : "not verified",
+           r->verdict_reason ? ": " : "");
+    print_text(r->verdict_reason ? r->verdict_reason : ""); /* quotes the answer */
+    printf("%s%s%s\n", r->truncated ? "; truncated" : "", r->no_think ? "; no thinking" : "",
            r->repetition ? "; repetition" : "");
     print_field("finish reason", r->finish_reason);
     print_field("source", r->source);
@@ -468,6 +469,7 @@ static int run_verify(int argc, char **argv)
     if (!rc)
         rc = corpus_check(c, &e);
     if (!rc) {
+        stop_install();
         progress_begin(&p, "verify", 0);
         rc = corpus_verify(c, on_progress, &p, &v, &e);
         progress_end(&p, "%lld traces verified", (long long)v.n_traces);
@@ -535,6 +537,7 @@ static int run_export(int argc, char **argv)
     if (!rc && to_stdout)
         rc = corpus_export_stream(c, selection, stdout, "standard output", &n, &e);
     else if (!rc) {
+        stop_install();
         progress_begin(&p, "export", 0);
         rc = corpus_export(c, selection, out, on_progress, &p, &n, &e);
         progress_end(&p, "%lld traces", (long long)n);

@@ -1,5 +1,6 @@
 /* decant distill: a corpus of traces becomes a trained student. */
 #include "cli/cli.h"
+#include "core/base/log.h"
 #include "distill/train.h"
 
 #include <math.h>
@@ -133,6 +134,7 @@ static int run(int argc, char **argv)
     struct err e = {0};
     struct json j = {0};
     struct train_result r;
+    stop_install();
     err_code rc = take_config(&s, options, config, &j, &e);
     if (!rc && !(rc = train_run(&s, &r, &e))) {
         if (as_json)

@@ -1,6 +1,7 @@
 /* decant eval */
 #include "cli/cli.h"
 
+#include "core/base/log.h"
 #include "distill/evaluate.h"
 
 #include <stdio.h>
@@ -79,6 +80,7 @@ static int run(int argc, char **argv)
     int usage = cli_parse(&cmd_eval, options, argc, argv);
     if (usage)
         return usage;
+    stop_install();
     o.sampling = (struct sampling){(float)temperature, (float)top_p, (int32_t)top_k};
     o.seed = (uint64_t)seed;
     o.n_threads = (int)threads;

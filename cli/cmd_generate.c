@@ -89,6 +89,7 @@ static int run(int argc, char **argv)
                                "directory or a GGUF file",
                                o.teacher),
                        &e);
+    stop_install();
     o.sampling = (struct sampling){(float)temperature, (float)top_p, (int32_t)top_k};
     o.seed = (uint64_t)seed;
     o.n_threads = (int)threads;

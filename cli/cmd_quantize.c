@@ -77,7 +77,8 @@ static const struct recipe *find_recipe(const char *name, struct err *e)
 static int run(int argc, char **argv)
 {
     const char *model = NULL, *out = NULL, *type = "q4_k_m";
-    int64_t n_threads = omp_get_max_threads();
+    const char *device = "cpu";
+    int64_t n_threads = 0;
     bool json = false;
     struct cli_option options[] = {
         {"model", CLI_STR, &model, "DIR",
@@ -89,7 +90,8 @@ static int run(int argc, char **argv)
         {"type", CLI_STR, &type, "TYPE",
          "q4_k_m (4.85 bits a weight), q4_0 (4.5, coarser), q8_0 (8.5, next to no loss)\n"
          "or f16 (16)"},
-        {"threads", CLI_INT, &n_threads, "N", "threads", .min = 1, .max = 1024},
+        {"device", CLI_STR, &device, "cpu", "where to compute"},
+        {"threads", CLI_INT, &n_threads, "N", "0: all cores", .min = 0, .max = 1024},
         {"json", CLI_FLAG, &json, NULL, "print one JSON object"},
         {0}};
     int usage = cli_parse(&cmd_quantize, options, argc, argv);
@@ -99,9 +101,12 @@ static int run(int argc, char **argv)
     struct export_report report = {0};
     const struct recipe *recipe = find_recipe(type, &e);
     err_code rc = e.code;
-    if (recipe) {
+    if (!rc && strcmp(device, "cpu"))
+        rc = err_set(&e, ERR_USAGE, "--device %s: this command knows only cpu", device);
+    if (!rc) {
         stop_install();
-        omp_set_num_threads((int)n_threads);
+        if (n_threads)
+            omp_set_num_threads((int)n_threads);
         rc = export_gguf(model, out, recipe, &report, &e);
     }
     if (!rc)

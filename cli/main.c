@@ -1,7 +1,7 @@
 /* decant: picks the command. */
 #include "cli/cli.h"
-#include "core/base/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +16,18 @@ static void usage(FILE *f)
     fprintf(f, "\nexit status: 0 done, 1 failed, 2 wrong usage, 3 stopped early but resumable\n");
 }
 
+/* Results that did not reach their file (a full disk) are no success. */
+static int finish(int code)
+{
+    errno = 0;
+    if (fflush(stdout) || ferror(stdout)) {
+        fprintf(stderr, "decant: cannot write standard output: %s\n",
+                errno ? strerror(errno) : "an earlier write failed");
+        return code ? code : CLI_FAILED;
+    }
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -24,17 +36,15 @@ int main(int argc, char **argv)
     }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help") || !strcmp(argv[1], "-h")) {
         usage(stdout);
-        return CLI_DONE;
+        return finish(CLI_DONE);
     }
     if (!strcmp(argv[1], "--version")) {
         printf("decant %s\n", DECANT_VERSION);
-        return CLI_DONE;
+        return finish(CLI_DONE);
     }
     for (const struct command *const *c = cli_commands; *c; c++)
-        if (!strcmp(argv[1], (*c)->name)) {
-            stop_install();
-            return (*c)->run(argc - 1, argv + 1);
-        }
+        if (!strcmp(argv[1], (*c)->name))
+            return finish((*c)->run(argc - 1, argv + 1));
     fprintf(stderr, "decant: there is no command \"%s\"; decant --help lists them\n", argv[1]);
     return CLI_USAGE;
 }

@@ -173,6 +173,11 @@ err_code evaluate_run(const struct evaluate_options *o, struct evaluate_summary 
             if (e)
                 *e = v.next_err;
         }
+        if (rc == ERR_STOPPED)
+            err_set(e, rc,
+                    "stopped after %lld of %lld answers; no result: run it again, or with "
+                    "--limit for fewer problems",
+                    (long long)sum->n_answers, (long long)(v.n_items * o->n_samples));
         progress_end(&v.progress, "%lld of %lld correct", (long long)sum->n_correct,
                      (long long)sum->n_answers);
     }

@@ -33,8 +33,9 @@ struct generate {
     struct flight *flights; /* [concurrency] */
     struct reply reply;
     struct progress progress;
-    struct err next_err; /* why next() gave up */
+    struct err next_err; /* why next() or on_token() gave up */
     err_code next_rc;
+    bool in_transaction;
     int64_t n_uncommitted, n_tokens_seen;
     double t_commit, t0;
 };
@@ -108,16 +109,34 @@ static bool next(void *ctx, struct gen_request *r, bool *end)
     return !*end;
 }
 
+/* Traces count as made once they are on disk. */
+static err_code commit(struct generate *g, struct err *e)
+{
+    if (!g->in_transaction)
+        return ERR_OK;
+    err_code rc = corpus_commit(g->corpus, e);
+    if (rc)
+        return rc;
+    g->in_transaction = false;
+    g->sum->n_made += g->n_uncommitted;
+    g->n_uncommitted = 0;
+    return ERR_OK;
+}
+
+/* Also keeps the promise of COMMIT_SECONDS when the next trace takes minutes to end: until then a
+ * kill would lose those before it, and no one else could write to the corpus. */
 static bool on_token(void *ctx, uint64_t id, int32_t token)
 {
     (void)id;
     (void)token;
     struct generate *g = ctx;
     g->n_tokens_seen++;
-    double s = clock_now() - g->t0;
+    double now = clock_now(), s = now - g->t0;
     progress_set(&g->progress, (uint64_t)(g->sum->n_there + g->sum->n_made), "%.0f tokens/s",
                  s > 0 ? (double)g->n_tokens_seen / s : 0.0);
-    return true;
+    if (g->in_transaction && now > g->t_commit && !g->next_rc)
+        g->next_rc = commit(g, &g->next_err);
+    return !g->next_rc;
 }
 
 static void count(struct generate_summary *s, const struct verdicts *v)
@@ -130,23 +149,15 @@ static void count(struct generate_summary *s, const struct verdicts *v)
     s->n_repetition += v->repetition;
 }
 
-/* Traces count as made once they are on disk. */
-static err_code commit(struct generate *g, struct err *e)
-{
-    if (g->n_uncommitted == 0)
-        return ERR_OK;
-    err_code rc = corpus_commit(g->corpus, e);
-    if (rc)
-        return rc;
-    g->sum->n_made += g->n_uncommitted;
-    g->n_uncommitted = 0;
-    return ERR_OK;
-}
-
 static err_code done(void *ctx, const struct gen_result *r, struct err *e)
 {
     struct generate *g = ctx;
     struct flight *f = &g->flights[r->id];
+    if (g->next_rc) { /* the corpus failed: a cancelled sequence is no trace */
+        if (e)
+            *e = g->next_err;
+        return g->next_rc;
+    }
     err_code rc = reply_decode(&g->reply, &g->model, r->tokens, r->n_tokens, e);
     if (rc)
         return rc;
@@ -172,9 +183,10 @@ static err_code done(void *ctx, const struct gen_result *r, struct err *e)
         .has_seed = true,
         .seed = g->o->seed,
     };
-    if (g->n_uncommitted == 0) {
+    if (!g->in_transaction) {
         if ((rc = corpus_begin(g->corpus, e)))
             return rc;
+        g->in_transaction = true;
         g->t_commit = clock_now() + COMMIT_SECONDS;
     }
     int64_t id;
@@ -182,10 +194,12 @@ static err_code done(void *ctx, const struct gen_result *r, struct err *e)
     bool added;
     if ((rc = corpus_add_trace(g->corpus, &t, &id, &added, &v, e)))
         return rc;
-    count(g->sum, &v);
-    g->sum->n_tokens += r->n_tokens;
-    g->n_uncommitted++;
     f->used = false;
+    g->sum->n_tokens += r->n_tokens;
+    if (added) { /* else another process was quicker */
+        count(g->sum, &v);
+        g->n_uncommitted++;
+    }
     return g->n_uncommitted >= COMMIT_TRACES || clock_now() > g->t_commit ? commit(g, e) : ERR_OK;
 }
 
@@ -231,12 +245,17 @@ static err_code drive(struct generate *g, struct err *e)
     }
     /* What was finished before a stop or an error is kept. */
     struct err kept = {0};
-    err_code rc2 = commit(g, rc ? &kept : e);
+    err_code rc2 = commit(g, &kept);
+    if (rc2 && (!rc || rc == ERR_STOPPED)) { /* then a stop is not all that happened */
+        rc = rc2;
+        if (e)
+            *e = kept;
+    }
     g->sum->seconds = clock_now() - g->t0;
     progress_end(&g->progress, "%lld made, %lld were there, %.0f tokens/s",
                  (long long)g->sum->n_made, (long long)g->sum->n_there,
                  g->sum->seconds > 0 ? (double)g->sum->n_tokens / g->sum->seconds : 0.0);
-    return rc ? rc : rc2;
+    return rc;
 }
 
 err_code generate_run(const struct generate_options *o, struct generate_summary *sum, struct err *e)

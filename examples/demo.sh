@@ -3,6 +3,8 @@
 # problems; its chains go to a corpus; a small dense student learns from them (and, to compare, from
 # the answers alone); the student becomes a 4-bit GGUF; all are tested on problems nobody trained on.
 set -eu
+cd "$(dirname "$0")/.."
+export LC_ALL=C # awk reads and prints numbers with a point
 build=${BUILD:-build}
 decant=$build/decant
 out=$build/demo

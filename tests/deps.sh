@@ -25,7 +25,11 @@ if [ "$(id -u)" != 0 ]; then
     }
     sudo=sudo
 fi
-export DEBIAN_FRONTEND=noninteractive
-$sudo apt-get update -qq
+failed() { # what apt-get could not do
+    echo "apt-get could not $1 (its message stands above); install by hand:$missing" >&2
+    exit 1
+}
+$sudo apt-get update -qq || failed "update its lists"
 # shellcheck disable=SC2086
-$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+$sudo env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null || failed "install them"
