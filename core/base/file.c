@@ -92,6 +92,11 @@ err_code file_read(const char *path, size_t max_bytes, struct buf *out, struct e
 err_code file_writer_open(struct file_writer *w, const char *path, struct err *e)
 {
     memset(w, 0, sizeof *w);
+    struct stat st;
+    if (stat(path, &st) == 0 &&
+        !S_ISREG(st.st_mode)) /* root's rename would even replace /dev/null */
+        return err_set(e, ERR_USAGE, "%s: %s; give the name of the file to be written", path,
+                       S_ISDIR(st.st_mode) ? "is a directory" : "a device or a pipe, not a file");
     struct buf tmp = {0};
     err_code rc = buf_printf(&tmp, e, "%s.tmp-%ld", path, (long)getpid());
     if (rc)

@@ -20,7 +20,8 @@ err_code file_read(const char *path, size_t max_bytes, struct buf *out, struct e
 
 /* Atomic replacement: writes go to a temporary name beside path; file_writer_commit flushes them
  * to disk and renames; file_writer_close without a commit removes the temporary. So a reader
- * sees the old file or the whole new one, never a part.
+ * sees the old file or the whole new one, never a part. A path that is a directory, a device or a
+ * pipe is ERR_USAGE.
  *
  *     struct file_writer w = {0};
  *     if ((rc = file_writer_open(&w, path, e))) goto done;

@@ -82,10 +82,10 @@ int32_t sample_token(const float *logits, int64_t n, const struct sampling *s, s
                      float *scratch_p, int32_t *scratch_i)
 {
     int32_t best = greedy(logits, n);
-    if (best < 0 || s->temperature <= 0)
+    float inv = 1.0f / s->temperature; /* infinite: so cold that only the best is left */
+    if (best < 0 || s->temperature <= 0 || isinf(inv) || isinf(logits[best]))
         return best;
     double sum = 0;
-    float inv = 1.0f / s->temperature;
     for (int64_t i = 0; i < n; i++) {
         scratch_p[i] = expf((logits[i] - logits[best]) * inv);
         sum += (double)scratch_p[i];

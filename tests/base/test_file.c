@@ -118,6 +118,20 @@ static void writing_where_one_cannot_is_named(void **state)
     }
 }
 
+static void only_a_file_is_replaced(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    assert_int_equal(mkfifo(in_dir("pipe"), 0600), 0);
+    assert_int_equal(file_replace(in_dir("pipe"), "a", 1, &e), ERR_USAGE);
+    assert_non_null(strstr(e.msg, in_dir("pipe")));
+    struct stat st;
+    assert_int_equal(stat(in_dir("pipe"), &st), 0);
+    assert_true(S_ISFIFO(st.st_mode));
+    assert_int_equal(unlink(in_dir("pipe")), 0);
+    assert_int_equal(file_replace(temp_dir, "a", 1, &e), ERR_USAGE);
+}
+
 static void trees_are_made_and_removed(void **state)
 {
     (void)state;
@@ -189,6 +203,7 @@ int main(void)
         cmocka_unit_test(reading_has_a_limit),
         cmocka_unit_test(a_file_is_replaced_as_a_whole_or_not_at_all),
         cmocka_unit_test(writing_where_one_cannot_is_named),
+        cmocka_unit_test(only_a_file_is_replaced),
         cmocka_unit_test(trees_are_made_and_removed),
         cmocka_unit_test(copies_are_equal),
         cmocka_unit_test(climbing_paths_are_seen),

@@ -79,6 +79,18 @@ expect 0 "" $decant logits --model $teacher --tokens 0,5,7 --stepwise --out "$di
 cmp "$dir/l.npy" "$dir/l2.npy" || fail "prefill and decode give different bits"
 expect 2 "vocabulary" $decant logits --model $teacher --tokens 0,999999 --out "$dir/l.npy"
 
+# a pipe is not replaced by a file, and results that get lost are no success
+mkfifo "$dir/pipe"
+expect 2 "a device or a pipe" $decant logits --model $teacher --tokens 0,5 --out "$dir/pipe"
+[ -p "$dir/pipe" ] || fail "the pipe was replaced"
+if [ -c /dev/full ]; then
+    set +e
+    $decant inspect --model $teacher >/dev/full 2>"$dir/err"
+    got=$?
+    set -e
+    [ $got = 1 ] && grep -q "standard output" "$dir/err" || fail "a full disk gave exit $got"
+fi
+
 # tokenize: there and back, any bytes
 printf 'Mia has 12 apples.\n\377\376 <think> caf\303\251' >"$dir/text"
 expect 0 "" $decant tokenize --model $teacher --file "$dir/text"

@@ -86,6 +86,23 @@ static void greedy_takes_the_lowest_of_equals(void **state)
     assert_int_equal(sample_token(bad, V, &s, &r, sp, si), -1);
 }
 
+/* 1 / temperature past the floats: the best alone, not whatever NaN picks. */
+static void colder_than_floats_is_greedy(void **state)
+{
+    (void)state;
+    float sp[V];
+    int32_t si[V];
+    struct rng r = rng_make(1, 2, 3);
+    for (float top_p = 0.5f; top_p <= 1; top_p += 0.5f)
+        for (int i = 0; i < 20; i++) {
+            struct sampling s = {1e-40f, top_p, 0};
+            assert_int_equal(sample_token(logits, V, &s, &r, sp, si), 1);
+        }
+    float peak[V] = {0, 1, INFINITY, 3};
+    struct sampling warm = {1, 0.9f, 0};
+    assert_int_equal(sample_token(peak, V, &warm, &r, sp, si), 2);
+}
+
 static void logprobs_sum_to_one(void **state)
 {
     (void)state;
@@ -100,6 +117,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frequencies),
         cmocka_unit_test(greedy_takes_the_lowest_of_equals),
+        cmocka_unit_test(colder_than_floats_is_greedy),
         cmocka_unit_test(logprobs_sum_to_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
