@@ -170,89 +170,13 @@ INLINE __m512 dot_group(enum dtype t, const struct group *g, const struct act_bl
     return acc;
 }
 
-INLINE void dot_row(enum dtype t, const struct block_job *job, int64_t n, int64_t t0, int nt)
+INLINE float sum_lanes(__m512 v)
 {
-    const uint8_t *row = job->weights + (uint64_t)n * job->row_bytes;
-    const struct act_block *a = job->acts + t0 * job->n_groups;
-    const int group_bytes = t == DT_Q4_K   ? (int)sizeof(struct block_q4_k)
-                            : t == DT_Q6_K ? (int)sizeof(struct block_q6_k)
-                            : t == DT_Q4_0 ? 8 * (int)sizeof(struct block_q4_0)
-                            : t == DT_Q5_0 ? 8 * (int)sizeof(struct block_q5_0)
-                                           : 8 * (int)sizeof(struct block_q8_0);
-    __m512 acc[TILE];
-    for (int i = 0; i < nt; i++)
-        acc[i] = _mm512_setzero_ps();
-    struct group g;
-    for (int64_t b = 0; b < job->n_groups; b++, row += group_bytes, a++) {
-        unpack(t, row, b + 1 < job->n_groups ? 8 : (int)job->n_last, &g);
-        for (int i = 0; i < nt; i++)
-            acc[i] = dot_group(t, &g, a + i * job->n_groups, acc[i]);
-    }
-    for (int i = 0; i < nt; i++) {
-        float *y = job->y + (t0 + i) * job->ld_y + n, v = _mm512_reduce_add_ps(acc[i]);
-        *y = job->add ? *y + v : v;
-    }
+    return _mm512_reduce_add_ps(v);
 }
 
-INLINE void dot_all(enum dtype t, const struct block_job *job)
-{
-    for (int64_t c = 0; c < job->T; c += CHUNK)
-        for (int64_t n = 0; n < job->n_rows; n++) {
-            int64_t end = c + CHUNK < job->T ? c + CHUNK : job->T, t0 = c;
-            for (; t0 + TILE <= end; t0 += TILE)
-                dot_row(t, job, n, t0, TILE);
-            if (end - t0 == 1)
-                dot_row(t, job, n, t0, 1);
-            else if (end > t0)
-                dot_row(t, job, n, t0, (int)(end - t0));
-        }
-}
-
-TARGET static void dot_q4_0(const struct block_job *job)
-{
-    dot_all(DT_Q4_0, job);
-}
-
-TARGET static void dot_q5_0(const struct block_job *job)
-{
-    dot_all(DT_Q5_0, job);
-}
-
-TARGET static void dot_q8_0(const struct block_job *job)
-{
-    dot_all(DT_Q8_0, job);
-}
-
-TARGET static void dot_q4_k(const struct block_job *job)
-{
-    dot_all(DT_Q4_K, job);
-}
-
-TARGET static void dot_q6_k(const struct block_job *job)
-{
-    dot_all(DT_Q6_K, job);
-}
-
-void block_dot_avx512(enum dtype w, const struct block_job *job)
-{
-    switch (w) {
-    case DT_Q4_0:
-        dot_q4_0(job);
-        break;
-    case DT_Q5_0:
-        dot_q5_0(job);
-        break;
-    case DT_Q8_0:
-        dot_q8_0(job);
-        break;
-    case DT_Q4_K:
-        dot_q4_k(job);
-        break;
-    case DT_Q6_K:
-        dot_q6_k(job);
-        break;
-    default:
-        break;
-    }
-}
+#define VEC __m512
+#define VEC_ZERO _mm512_setzero_ps()
+#define BLOCK_DOT block_dot_avx512
+#include "core/tensor/cpu/block_dot_rows.h"
 #endif
