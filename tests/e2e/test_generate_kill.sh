@@ -38,7 +38,7 @@ while [ $i -lt 20 ]; do
         --samples 2 --max-tokens 200 --concurrency $((1 + i * 3)) --seed 3 >/dev/null 2>&1 &
     pid=$!
     # a random moment; work is committed twice a second
-    sleep "$(awk -v s="$i$pid" -v t="$whole" 'BEGIN { srand(s); printf "%.3f", rand() * (0.6 + t / 5) }')"
+    sleep "$(awk -v s="$i$pid" -v t="$whole" 'BEGIN { srand(s); printf "%.3f", rand() * (1 + t / 4) }')"
     kill -9 $pid 2>/dev/null || true
     wait $pid 2>/dev/null || true
     now=$(count "$dir/killed.db")
