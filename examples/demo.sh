@@ -9,7 +9,7 @@ build=${BUILD:-build}
 decant=$build/decant
 out=$build/demo
 here=examples
-n_train=${DEMO_TRAIN:-3000} n_test=${DEMO_TEST:-500}
+n_train=${DEMO_TRAIN:-4000} n_test=${DEMO_TEST:-500}
 teacher=$here/tiny-r1/model base=$here/tiny-base/model
 start=$(date +%s.%N)
 
@@ -42,7 +42,7 @@ $decant quantize-and-export --model "$out/on-traces/final" --out "$out/student-q
 
 say "4. $n_test problems that nobody trained on"
 evaluate() { # name, model
-    $decant eval --model "$2" --problems "$out/test.jsonl" --max-tokens 256 --json >"$out/eval-$1.json"
+    $decant eval --model "$2" --problems "$out/test.jsonl" --samples 2 --max-tokens 256 --json >"$out/eval-$1.json"
 }
 evaluate teacher $teacher
 evaluate before $base
