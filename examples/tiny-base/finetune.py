@@ -62,7 +62,7 @@ def main():
     a.add_argument("--n", type=int, default=2500, help="training problems")
     a.add_argument("--epochs", type=int, default=3)
     a.add_argument("--batch-tokens", type=int, default=2048)
-    a.add_argument("--lr", type=float, default=2e-3)
+    a.add_argument("--lr", type=float, default=7e-4)
     a.add_argument("--weight-decay", type=float, default=0.01)
     a.add_argument("--n-test", type=int, default=300)
     a.add_argument("--seed", type=int, default=11)

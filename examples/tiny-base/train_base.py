@@ -50,7 +50,7 @@ def main():
     a.add_argument("--model", type=Path, default=HERE / "model", help="with config.json and tokenizer.json")
     a.add_argument("--out", type=Path, default=None, help="where model.safetensors goes (default: --model)")
     a.add_argument("--go-on", action="store_true", help="start from the weights in --model, not from random ones")
-    a.add_argument("--steps", type=int, default=700)
+    a.add_argument("--steps", type=int, default=1750)
     a.add_argument("--sequences", type=int, default=32, help="a batch")
     a.add_argument("--length", type=int, default=144)
     a.add_argument("--lr-muon", type=float, default=0.008)
