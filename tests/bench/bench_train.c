@@ -2,10 +2,11 @@
  * PyTorch with transformers on the same batch size and threads, in the same run: time and peak
  * memory, as ratios.
  *
- *     build/tests/bench/bench_train [--layers 24] [--tokens 2048] [--steps 2] [--recompute 0]
+ *     build/tests/bench/bench_train [--layers 24] [--tokens 2048] [--steps 2] [--recompute N]
  *                                   [--alone]
  *
- * Without --layers as many as both sides fit in the memory that is free, at most 24. Skips the
+ * Without --layers as many as both sides fit in the memory that is free, at most 24; without
+ * --recompute two thirds of them compute their feed-forward again. Skips the
  * comparison (and says so) when PyTorch is absent. */
 #include "core/base/file.h"
 #include "core/base/log.h"
@@ -191,7 +192,7 @@ static void print_measured(const char *who, const struct measured *m)
 
 int main(int argc, char **argv)
 {
-    struct setup s = {.n_layers = 0, .n_tokens = 2048, .n_steps = 2};
+    struct setup s = {.n_layers = 0, .n_tokens = 2048, .n_steps = 2, .n_recompute = -1};
     for (int i = 1; i < argc; i++) {
         int64_t v = i + 1 < argc ? atoll(argv[i + 1]) : 0;
         if (!strcmp(argv[i], "--alone")) {
@@ -214,6 +215,8 @@ int main(int argc, char **argv)
         double fit = (available_gb() - 8.5) / 0.55;
         s.n_layers = fit > 24 ? 24 : fit < 2 ? 2 : (int64_t)fit;
     }
+    if (s.n_recompute < 0)
+        s.n_recompute = s.n_layers * 2 / 3;
     char config[] = "/tmp/decant-bench-XXXXXX.json";
     int fd = mkstemps(config, 5);
     struct err e = {0};
