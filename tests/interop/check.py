@@ -272,7 +272,7 @@ def main():
                 continue
             models.make("qwen2-thin", os.path.join(tmp, name), real, n_vocab)
             run_model(name, os.path.join(tmp, name), "qwen2", False, tmp, compute=False)
-        for d in "examples/tiny-base/model", "build/demo/student":
+        for d in "examples/tiny-base/model", "build/demo/on-traces/final":
             if os.path.exists(d + "/model.safetensors"):
                 run_model(d, d, "qwen2", False, tmp)
     except (RuntimeError, OSError) as e:
