@@ -297,7 +297,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_inspect = {
     "inspect", "shows a model's architecture, tensors and metadata",
-    "decant inspect --model examples/tiny-r1\n"
+    "decant inspect --model examples/tiny-r1/model\n"
     "decant inspect --model student.gguf --json",
     run,
     "Reads headers only, so it is instant for a model of any size. Parameters do not count the "

@@ -57,8 +57,8 @@ static err_code make_request(struct generate *g, struct err *e)
     const char *name = o->teacher_name ? o->teacher_name : path_base(path);
     if (!(rc = buf_str(b, "{\"teacher\":", e)) && !(rc = json_quote(b, name, strlen(name), e)))
         rc = buf_printf(b, e,
-                        ",\"fingerprint\":\"%016llx\",\"chat\":\"%s\",\"temperature\":%.9g,"
-                        "\"top_p\":%.9g,\"top_k\":%d,\"max_tokens\":%lld,\"seed\":%llu}",
+                        ",\"fingerprint\":\"%016llx\",\"chat\":\"%s\",\"temperature\":%.7g,"
+                        "\"top_p\":%.7g,\"top_k\":%d,\"max_tokens\":%lld,\"seed\":%llu}",
                         (unsigned long long)mark, chat_form_name(g->model.chat.form),
                         (double)o->sampling.temperature, (double)o->sampling.top_p,
                         o->sampling.top_k, (long long)o->max_tokens, (unsigned long long)o->seed);

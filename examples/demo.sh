@@ -26,7 +26,7 @@ ${CC:-cc} -O2 -o "$out/problems" $here/tiny-r1/problems.c
 
 say "1. the teacher answers $n_train training problems"
 $decant generate-traces --teacher $teacher --prompts "$out/train.jsonl" --corpus "$out/traces.db" \
-    --max-tokens 256
+    --teacher-model tiny-r1 --max-tokens 256
 $decant corpus verify --corpus "$out/traces.db"
 
 say "2. a student learns from the traces"
@@ -40,8 +40,9 @@ say "3. the student becomes a 4-bit GGUF"
 $decant quantize-and-export --model "$out/on-traces/final" --out "$out/student-q4_k_m.gguf" \
     --type q4_k_m
 
-say "4. $n_test problems that nobody trained on"
+say "4. $n_test problems that nobody trained on, two answers each"
 evaluate() { # name, model
+    echo "$1:"
     $decant eval --model "$2" --problems "$out/test.jsonl" --samples 2 --max-tokens 256 --json >"$out/eval-$1.json"
 }
 evaluate teacher $teacher
