@@ -47,7 +47,8 @@ struct http_options {
     int64_t concurrency;      /* most requests in flight, over all endpoints */
     int n_tries;              /* per ask, the first one included */
     double connect_seconds, idle_seconds, total_seconds;
-    uint64_t seed; /* of the jitter */
+    uint64_t seed;       /* of the jitter */
+    const char *ca_file; /* PEM file of the authorities to trust; NULL: the system's */
 };
 struct http_teacher;
 /* Checks URLs, keys and numbers; opens no connection. ERR_USAGE naming the option's value, never
@@ -61,7 +62,9 @@ struct http_ask {
     size_t n_prompt;
     bool has_seed;
     int64_t seed; /* sent as "seed" */
-    int endpoint; /* -1: the client chooses; else this one and no other (a canary) */
+    int endpoint; /* -1: the client chooses; else this one and no other (a canary). A fatal status
+                     of a pinned ask leaves its endpoint out and ends this ask alone */
+    int64_t max_tokens; /* 0: the options' (a canary's short repeat) */
 };
 int64_t http_teacher_room(const struct http_teacher *t); /* how many asks more it would take now */
 int64_t http_teacher_in_flight(const struct http_teacher *t);
@@ -90,6 +93,15 @@ struct http_answer {
     double wasted_usd; /* of tries that gave no trace, as far as the server reported tokens */
 };
 bool http_teacher_next(struct http_teacher *t, struct http_answer *a);
+
+/* Ends all that is in flight now, each ask as HTTP_GAVE_UP with the text that it has so far, for
+ * http_teacher_next; asks that were answered meanwhile keep their answer. */
+void http_teacher_abandon(struct http_teacher *t);
+
+/* The ids that endpoint i's GET {url}/models lists, in its order (opens the connection; blocks for
+ * at most connect_seconds + 30 s). names[0..*n) are freed with mem_free each, and names itself.
+ * ERR_NETWORK with the endpoint, the status and the server's words, never the key. */
+err_code http_teacher_models(struct http_teacher *t, int i, char ***names, int *n, struct err *e);
 
 /* How an endpoint does, for the progress line and the summary. */
 struct http_endpoint_stats {
