@@ -22,7 +22,7 @@ static void print_option(const struct cli_option *o)
         printf(" (required)");
     else if (o->kind == CLI_INT)
         printf(" [%lld]", (long long)*(int64_t *)o->out);
-    else if (o->kind == CLI_NUM)
+    else if (o->kind == CLI_NUM && !isnan(*(double *)o->out))
         printf(" [%g]", *(double *)o->out);
     else if (o->kind == CLI_STR && *(const char **)o->out)
         printf(" [%s]", *(const char **)o->out);
@@ -91,7 +91,7 @@ static int take(const struct command *c, struct cli_option *o, const char *name,
         return take_num(c, o, name, s);
     case CLI_STRS: {
         struct cli_strs *l = o->out;
-        if (l->n == (int)(sizeof l->items / sizeof *l->items))
+        if (l->n == CLI_STRS_MAX)
             return wrong(c, name, "is given too many times", "");
         l->items[l->n++] = s;
         return 0;

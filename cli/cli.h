@@ -32,12 +32,13 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_STOPPED = 3 };
 enum cli_kind {
     CLI_STR,  /* const char **: the argument itself */
     CLI_INT,  /* int64_t *, within [min, max] when max > min */
-    CLI_NUM,  /* double *, within [fmin, fmax] when fmax > fmin */
+    CLI_NUM,  /* double *, within [fmin, fmax] when fmax > fmin; NAN: no default */
     CLI_FLAG, /* bool *: no argument */
     CLI_STRS, /* struct cli_strs *: may be given several times */
 };
+enum { CLI_STRS_MAX = 64 };
 struct cli_strs {
-    const char *items[16];
+    const char *items[CLI_STRS_MAX];
     int n;
 };
 struct cli_option {
