@@ -65,6 +65,7 @@ struct http_ask {
     int endpoint; /* -1: the client chooses; else this one and no other (a canary). A fatal status
                      of a pinned ask leaves its endpoint out and ends this ask alone */
     int64_t max_tokens; /* 0: the options' (a canary's short repeat) */
+    int n_tries;        /* 0: the options' */
 };
 int64_t http_teacher_room(const struct http_teacher *t); /* how many asks more it would take now */
 int64_t http_teacher_in_flight(const struct http_teacher *t);
