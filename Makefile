@@ -45,10 +45,10 @@ $(BUILD)/%.o: %.c
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # The corpus's schema as C string literals, for dataset/schema.c.
-$(BUILD)/dataset/schema.inc: dataset/schema.sql
+$(BUILD)/dataset/%.inc: dataset/%.sql
 	@mkdir -p $(@D)
 	sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $< >$@
-$(BUILD)/dataset/schema.o: $(BUILD)/dataset/schema.inc
+$(BUILD)/dataset/schema.o: $(patsubst %.sql,$(BUILD)/%.inc,$(wildcard dataset/*.sql))
 
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
 	$(CC) -o $@ $< $(LIB) $(LIBS)

@@ -121,6 +121,59 @@ struct corpus_trace {
 err_code corpus_add_trace(struct corpus *c, const struct corpus_trace *t, int64_t *id, bool *added,
                           struct verdicts *v, struct err *e);
 
+/* Log-probabilities of a trace's tokens (format: core/lm/logprobs.h names it); k candidates a
+ * token. To be called in the transaction that adds the trace; what is there already stays. */
+err_code corpus_add_logprobs(struct corpus *c, int64_t trace_id, const char *format, int64_t k,
+                             int64_t n_tokens, const void *data, size_t n, struct err *e);
+
+/* A sample that was asked for and gave no trace, or did so only after tries that cost something.
+ * One row a sample: added again it adds up tries and money, takes the newer endpoint, status and
+ * message, and keeps the longer text. */
+struct corpus_failure {
+    int64_t prompt_id, request_id, sample_index;
+    const char *endpoint; /* base URL, never with a key; may be NULL */
+    int status;           /* of the last try; 0: none came */
+    const char *message;  /* required */
+    int64_t n_tries;
+    double cost_usd;                /* of the tries that gave no trace; below 0: not known */
+    const char *reasoning, *answer; /* of the try that came furthest; may be NULL */
+    size_t n_reasoning, n_answer;
+};
+err_code corpus_add_failure(struct corpus *c, const struct corpus_failure *f, struct err *e);
+
+/* What was paid so far: the cost of all traces and failures of a request (0: of the whole corpus),
+ * as far as it is known. Sees what this connection has added, committed or not. */
+err_code corpus_spent(struct corpus *c, int64_t request_id, double *usd, struct err *e);
+
+/* Marks: verdict rows of a kind of one's own (duplicate, contaminated, ...), on traces or on
+ * prompts. Marks on a prompt hold for all of its traces, those to come included. A pass over the
+ * corpus says all that is to be marked with the kind; what was marked before and is not said again
+ * is cleared at the end.
+ *
+ *     struct corpus_marks *m;
+ *     if ((rc = corpus_marks_begin(c, "duplicate", CORPUS_MARK_TRACES, version, &m, e))) return rc;
+ *     while (...) if ((rc = corpus_mark(m, row.id, "the same text as trace 17", e))) break;
+ *     if (!rc) rc = corpus_marks_commit(m, &sum, e);       // all of it or nothing
+ *     corpus_marks_end(m);                                 // without a commit nothing has changed
+ *
+ * Until the commit they stand in a temporary table (a file when they are many): the corpus is
+ * neither locked nor changed, and selections see the marks of before. Must not be called within
+ * corpus_begin. Several kinds may be under way at once. */
+enum corpus_mark_on { CORPUS_MARK_TRACES, CORPUS_MARK_PROMPTS };
+struct corpus_marks;
+struct marks_summary {
+    int64_t n_marked;  /* rows of the kind there are now */
+    int64_t n_new;     /* of them, those that were not there before */
+    int64_t n_cleared; /* rows of before that are gone */
+};
+/* ERR_USAGE for a kind that corpus_verify writes itself; kinds are lower case, digits, _ and :. */
+err_code corpus_marks_begin(struct corpus *c, const char *kind, enum corpus_mark_on on, int version,
+                            struct corpus_marks **out, struct err *e);
+/* reason may be NULL. Marked twice, the last reason stays. */
+err_code corpus_mark(struct corpus_marks *m, int64_t id, const char *reason, struct err *e);
+err_code corpus_marks_commit(struct corpus_marks *m, struct marks_summary *sum, struct err *e);
+void corpus_marks_end(struct corpus_marks *m);
+
 /* Selections: "correct" (the answer is right and nothing is marked against the trace), "all", or
  * an SQL condition on the view v_traces (docs/corpus.md), such as "verdict = 'correct' AND
  * n_completion_tokens < 4000". Runs on a read-only connection that may do nothing but read, in one
@@ -131,12 +184,16 @@ struct corpus_row {
     const char *prompt, *gold, *source, *request, *teacher; /* gold, source may be NULL */
     const char *reasoning, *answer, *finish_reason;
     size_t n_prompt, n_gold, n_reasoning, n_answer;
-    int64_t n_prompt_tokens, n_reasoning_tokens, n_completion_tokens; /* -1: not known */
-    double cost_usd, latency_ms;                                      /* -1: not known */
+    int64_t n_prompt_tokens, n_cached_tokens, n_reasoning_tokens, n_completion_tokens; /* -1: not
+                                                                                          known */
+    double cost_usd, latency_ms; /* -1: not known */
     const char *served_model, *params_json, *think_rule, *endpoint, *created_at, *program;
     const char *verdict; /* "correct", "wrong", "unknown"; NULL: not verified */
     const char *verdict_reason;
-    bool truncated, no_think, repetition, lossy;
+    bool truncated, refused, empty, no_think, repetition, lossy;
+    const char
+        *marks; /* all kinds against the trace or its prompt, "no_think,truncated"; or NULL */
+    const char *extra_json; /* may be NULL */
     bool has_seed;
     uint64_t seed;
 };
@@ -158,8 +215,8 @@ err_code corpus_count_prompts(struct corpus *c, int64_t *n, struct err *e);
  * returns false the work stops with ERR_STOPPED, what was committed stays. Traces whose verdicts
  * come out as they were are not written. */
 struct corpus_verified {
-    int64_t n_traces, n_changed, n_correct, n_wrong, n_unknown, n_truncated, n_no_think,
-        n_repetition;
+    int64_t n_traces, n_changed, n_correct, n_wrong, n_unknown, n_truncated, n_refused, n_empty,
+        n_no_think, n_repetition;
 };
 err_code corpus_verify(struct corpus *c,
                        bool (*on_progress)(void *ctx, int64_t done, int64_t total), void *ctx,

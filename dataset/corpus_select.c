@@ -35,7 +35,8 @@ static int only_reads(void *ctx, int action, const char *a, const char *b, const
     "id, prompt_id, request_id, sample_index, prompt, gold, source, request, teacher, reasoning, " \
     "answer, finish_reason, n_prompt_tokens, n_reasoning_tokens, n_completion_tokens, cost_usd, "  \
     "latency_ms, served_model, params, think_rule, endpoint, created_at, program, verdict, "       \
-    "verdict_reason, truncated, no_think, repetition, lossy, seed"
+    "verdict_reason, truncated, no_think, repetition, lossy, seed, refused, empty, marks, "        \
+    "n_cached_tokens, extra"
 #define ORDER " ORDER BY prompt_id, request_id, sample_index"
 
 /* A condition of the user's stands in a subquery of its own: whatever it closes or opens, the rows
@@ -168,6 +169,11 @@ static void read_row(sqlite3_stmt *st, struct corpus_row *r)
     r->lossy = sqlite3_column_int(st, 28);
     r->has_seed = sqlite3_column_type(st, 29) != SQLITE_NULL;
     r->seed = (uint64_t)sqlite3_column_int64(st, 29);
+    r->refused = sqlite3_column_int(st, 30);
+    r->empty = sqlite3_column_int(st, 31);
+    r->marks = sql_text(st, 32);
+    r->n_cached_tokens = count_or_unknown(st, 33);
+    r->extra_json = sql_text(st, 34);
 }
 
 static uint64_t chain(uint64_t hash, const char *s, size_t n)

@@ -7,10 +7,13 @@
 bool verdicts_row(const struct verdicts *v, int i, struct verdict_row *out)
 {
     const struct verdict_row all[] = {
+        /* in the order of their kinds, as the table has them */
         {"answer", answer_verdict_name(v->answer), v->answer_reason},
+        {"empty", v->empty ? "yes" : NULL, NULL},
         {"no_think", v->no_think ? "yes" : NULL, NULL},
+        {"refused", v->refused ? "yes" : NULL, NULL},
         {"repetition", v->repetition ? "yes" : NULL, v->repetition_reason},
-        {"truncated", v->truncated ? "yes" : NULL, NULL},
+        {"truncated", v->truncated ? "yes" : NULL, v->truncated_reason},
     };
     for (size_t k = 0; k < sizeof all / sizeof *all; k++)
         if (all[k].value && i-- == 0) {

@@ -41,6 +41,8 @@ static void tally(struct corpus_verified *out, const struct verdicts *v)
     out->n_wrong += v->answer == ANSWER_WRONG;
     out->n_unknown += v->answer == ANSWER_UNKNOWN;
     out->n_truncated += v->truncated;
+    out->n_refused += v->refused;
+    out->n_empty += v->empty;
     out->n_no_think += v->no_think;
     out->n_repetition += v->repetition;
 }
@@ -91,7 +93,7 @@ err_code corpus_verify(struct corpus *c,
         rc =
             sql_prepare(c->db, c->path,
                         "SELECT kind, value, reason, version FROM verdicts WHERE trace_id = ?1 AND "
-                        "kind IN ('answer', 'truncated', 'no_think', 'repetition') ORDER BY kind",
+                        "kind IN (" VERDICT_KINDS ") ORDER BY kind",
                         &stored, e);
     while (!rc && !(rc = corpus_select_next(s, &row, &more, e)) && more) {
         rc = verify_row(c, stored, &row, out, e);

@@ -2,13 +2,25 @@
 
 #include <stdio.h>
 
-/* dataset/schema.sql, as the Makefile turns it into string literals. */
-static const char schema_sql[] =
+/* The .sql files of this directory, as the Makefile turns them into string literals. */
+static const char tables_sql[] =
 #include "dataset/schema.inc"
     ;
+static const char views_sql[] =
+#include "dataset/views.inc"
+    ;
+static const char to_2_sql[] =
+#include "dataset/schema_2.inc"
+    ;
 
-/* migrations[v] takes a corpus from version v to v + 1; none yet, since 1 is the first. */
-static const char *const migrations[SCHEMA_VERSION] = {NULL};
+/* migrations[v] takes a corpus's tables from version v to v + 1. */
+static const char *const migrations[SCHEMA_VERSION] = {[1] = to_2_sql};
+
+/* Views hold nothing: a migration drops them and makes this version's. */
+static const char *const views[] = {"v_traces", "v_prompts", "v_requests", "v_failures"};
+static const char *const tables[] = {"prompts",         "requests", "traces",  "verdicts",
+                                     "prompt_verdicts", "logprobs", "failures"};
+enum { N_VIEWS = sizeof views / sizeof *views, N_TABLES = sizeof tables / sizeof *tables };
 
 static err_code read_version(struct corpus *c, int64_t *app, int64_t *version, int64_t *n_tables,
                              struct err *e)
@@ -33,12 +45,17 @@ static err_code set_version(struct corpus *c, struct err *e)
 static err_code create(struct corpus *c, struct err *e)
 {
     int64_t app, version, n_tables;
-    err_code rc = sql_exec(c, "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE", "cannot be made", e);
+    /* Pages of 16 KB: a long text fills few of them, a short commit still writes little. */
+    err_code rc =
+        sql_exec(c, "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; BEGIN IMMEDIATE",
+                 "cannot be made", e);
     if (rc)
         return rc;
     rc = read_version(c, &app, &version, &n_tables, e);
     if (!rc && !n_tables) {
-        rc = sql_exec(c, schema_sql, "cannot be made", e);
+        rc = sql_exec(c, tables_sql, "cannot be made", e);
+        if (!rc)
+            rc = sql_exec(c, views_sql, "cannot be made", e);
         if (!rc)
             rc = set_version(c, e);
     }
@@ -47,6 +64,17 @@ static err_code create(struct corpus *c, struct err *e)
     if (rc)
         corpus_rollback(c);
     return rc;
+}
+
+static err_code renew_views(struct corpus *c, struct err *e)
+{
+    err_code rc = ERR_OK;
+    for (int i = 0; i < N_VIEWS && !rc; i++) {
+        char sql[64];
+        snprintf(sql, sizeof sql, "DROP VIEW IF EXISTS %s", views[i]);
+        rc = sql_exec(c, sql, "cannot be migrated", e);
+    }
+    return rc ? rc : sql_exec(c, views_sql, "cannot be migrated", e);
 }
 
 static err_code migrate(struct corpus *c, int64_t from, struct err *e)
@@ -60,6 +88,8 @@ static err_code migrate(struct corpus *c, int64_t from, struct err *e)
         rc = migrations[v] ? sql_exec(c, migrations[v], "cannot be migrated", e)
                            : err_set(e, ERR_FORMAT, "%s: schema version %lld was never used",
                                      c->path, (long long)v);
+    if (!rc && from < SCHEMA_VERSION)
+        rc = renew_views(c, e);
     if (!rc)
         rc = set_version(c, e);
     if (!rc)
@@ -72,16 +102,19 @@ static err_code migrate(struct corpus *c, int64_t from, struct err *e)
 /* A file can carry the right numbers and lack its tables (damaged, or edited by hand). */
 static err_code check_tables(struct corpus *c, struct err *e)
 {
-    int64_t n = 0;
-    err_code rc =
-        sql_number(c,
-                   "SELECT count(*) FROM sqlite_schema WHERE name IN ('prompts', 'requests', "
-                   "'traces', 'verdicts', 'logprobs', 'v_traces', 'v_prompts', 'v_requests')",
-                   &n, e);
-    if (!rc && n != 8)
-        rc = err_set(e, ERR_FORMAT,
-                     "%s: tables of the corpus are missing; restore a copy of the file", c->path);
-    return rc;
+    for (int i = 0; i < N_TABLES + N_VIEWS; i++) {
+        const char *name = i < N_TABLES ? tables[i] : views[i - N_TABLES];
+        char sql[96];
+        int64_t n = 0;
+        snprintf(sql, sizeof sql, "SELECT count(*) FROM sqlite_schema WHERE name = '%s'", name);
+        err_code rc = sql_number(c, sql, &n, e);
+        if (rc)
+            return rc;
+        if (n != 1)
+            return err_set(e, ERR_FORMAT, "%s: \"%s\" is missing; restore a copy of the file",
+                           c->path, name);
+    }
+    return ERR_OK;
 }
 
 err_code schema_prepare(struct corpus *c, struct err *e)

@@ -1,4 +1,5 @@
--- decant's corpus, version 1. docs/corpus.md has examples of questions to ask it.
+-- decant's corpus, version 2: its tables. views.sql has the views, schema_2.sql what version 2 brought.
+-- docs/corpus.md has examples of questions to ask it.
 -- Large texts stand last in their tables, so that reading the small columns does not read them.
 
 -- What teachers are asked. text is canonical: LF line ends, no outer white space.
@@ -51,7 +52,8 @@ CREATE TABLE traces (
 
 -- What checkers say of a trace. Verdicts mark and never delete; corpus verify recomputes them.
 --   kind 'answer':  value correct, wrong or unknown; every checked trace has this row
---   other kinds:    truncated, no_think, repetition, ...: value 'yes'; no row where it does not apply
+--   other kinds:    truncated, refused, empty, no_think, repetition (corpus verify), duplicate, ...:
+--                   value 'yes'; no row where it does not apply
 CREATE TABLE verdicts (
     trace_id   INTEGER NOT NULL REFERENCES traces (id) ON DELETE CASCADE,
     kind       TEXT NOT NULL,
@@ -71,54 +73,37 @@ CREATE TABLE logprobs (
     data     BLOB NOT NULL
 ) STRICT;
 
--- Everything about a trace in one row. This is what --select conditions are written against.
-CREATE VIEW v_traces AS
-SELECT t.id, t.prompt_id, t.request_id, t.sample_index,
-       p.text AS prompt, p.gold, p.source, r.teacher, r.json AS request,
-       t.reasoning, t.answer, t.finish_reason,
-       t.n_prompt_tokens, t.n_cached_tokens, t.n_reasoning_tokens, t.n_completion_tokens,
-       t.cost_usd, t.latency_ms, t.seed, t.think_rule, t.served_model, t.endpoint,
-       t.created_at, t.program, t.lossy, t.params, t.extra,
-       a.value AS verdict, a.reason AS verdict_reason, -- NULL: not checked
-       EXISTS (SELECT 1 FROM verdicts v WHERE v.trace_id = t.id AND v.kind = 'truncated') AS truncated,
-       EXISTS (SELECT 1 FROM verdicts v WHERE v.trace_id = t.id AND v.kind = 'no_think') AS no_think,
-       EXISTS (SELECT 1 FROM verdicts v WHERE v.trace_id = t.id AND v.kind = 'repetition') AS repetition,
-       (SELECT count(*) FROM verdicts v WHERE v.trace_id = t.id AND v.kind <> 'answer') AS n_marks,
-       -- right, and nothing is marked against it: what --select correct takes
-       a.value IS 'correct' AND NOT EXISTS (
-           SELECT 1 FROM verdicts v WHERE v.trace_id = t.id AND v.kind <> 'answer') AS good,
-       -- of this prompt's checked traces with this request, the share that is correct
-       (SELECT avg(v.value = 'correct') FROM traces o
-            JOIN verdicts v ON v.trace_id = o.id AND v.kind = 'answer'
-            WHERE o.prompt_id = t.prompt_id AND o.request_id = t.request_id) AS pass_rate
-FROM traces t
-JOIN prompts p ON p.id = t.prompt_id
-JOIN requests r ON r.id = t.request_id
-LEFT JOIN verdicts a ON a.trace_id = t.id AND a.kind = 'answer';
+-- The small columns of all traces, so that counting them does not read their texts.
+CREATE INDEX traces_numbers ON traces (request_id, prompt_id, sample_index, n_prompt_tokens,
+    n_cached_tokens, n_reasoning_tokens, n_completion_tokens, cost_usd, lossy);
 
--- Prompts with how well they were answered, over all requests.
-CREATE VIEW v_prompts AS
-SELECT p.id, p.text, p.gold, p.source,
-       count(t.id) AS n_traces,
-       coalesce(sum(a.value = 'correct'), 0) AS n_correct,
-       avg(a.value = 'correct') AS pass_rate
-FROM prompts p
-LEFT JOIN traces t ON t.prompt_id = p.id
-LEFT JOIN verdicts a ON a.trace_id = t.id AND a.kind = 'answer'
-GROUP BY p.id;
+-- What checkers say of a prompt (duplicate, contaminated, ...): it holds for all of its traces, those
+-- to come included. value is 'yes'; no row where it does not apply.
+CREATE TABLE prompt_verdicts (
+    prompt_id  INTEGER NOT NULL REFERENCES prompts (id) ON DELETE CASCADE,
+    kind       TEXT NOT NULL,
+    value      TEXT NOT NULL,
+    reason     TEXT,
+    version    INTEGER NOT NULL,          -- of the checker
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (prompt_id, kind)
+) STRICT, WITHOUT ROWID;
 
--- Requests with what came of them.
-CREATE VIEW v_requests AS
-SELECT r.id, r.teacher, r.json,
-       count(t.id) AS n_traces,
-       count(DISTINCT t.prompt_id) AS n_prompts,
-       coalesce(sum(a.value = 'correct'), 0) AS n_correct,
-       coalesce(sum(a.value = 'wrong'), 0) AS n_wrong,
-       coalesce(sum(a.value = 'unknown'), 0) AS n_unknown,
-       coalesce(sum(t.n_prompt_tokens), 0) AS n_prompt_tokens,
-       coalesce(sum(t.n_completion_tokens), 0) AS n_completion_tokens,
-       sum(t.cost_usd) AS cost_usd
-FROM requests r
-LEFT JOIN traces t ON t.request_id = r.id
-LEFT JOIN verdicts a ON a.trace_id = t.id AND a.kind = 'answer'
-GROUP BY r.id;
+-- Samples that were asked for and gave no trace, and what they cost all the same: one row a sample,
+-- over all its tries. A row stays when a later try succeeds: its money is spent.
+CREATE TABLE failures (
+    id           INTEGER PRIMARY KEY,
+    prompt_id    INTEGER NOT NULL REFERENCES prompts (id),
+    request_id   INTEGER NOT NULL REFERENCES requests (id),
+    sample_index INTEGER NOT NULL CHECK (sample_index >= 0),
+    endpoint     TEXT,                    -- of the last try: base URL, never with a key
+    status       INTEGER,                 -- of the last try: HTTP status; NULL: none came
+    message      TEXT NOT NULL,           -- of the last try
+    n_tries      INTEGER NOT NULL,        -- all of them
+    cost_usd     REAL,                    -- of the tries that gave no trace; NULL: not known
+    created_at   TEXT NOT NULL,           -- of the first row
+    updated_at   TEXT NOT NULL,           -- of the last try
+    answer       TEXT NOT NULL,           -- the longest text that came before a try broke off
+    reasoning    TEXT NOT NULL,
+    UNIQUE (prompt_id, request_id, sample_index)
+) STRICT;

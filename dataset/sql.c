@@ -63,6 +63,9 @@ err_code sql_prepare(sqlite3 *db, const char *path, const char *sql, sqlite3_stm
 
 #define NOW "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 
+#define LONGER                                                                                     \
+    "length(excluded.reasoning) + length(excluded.answer) > length(reasoning) + length(answer)"
+
 static const char *const statement_text[SQL_N_STATEMENTS] = {
     [SQL_ADD_PROMPT] =
         "INSERT INTO prompts (gold, source, extra, text, created_at) VALUES (?1, ?2, ?3, "
@@ -83,10 +86,23 @@ static const char *const statement_text[SQL_N_STATEMENTS] = {
     [SQL_FIND_TRACE] =
         "SELECT id FROM traces WHERE prompt_id = ?1 AND request_id = ?2 AND sample_index = ?3",
     [SQL_GOLD] = "SELECT gold FROM prompts WHERE id = ?1",
-    [SQL_CLEAR_VERDICTS] = "DELETE FROM verdicts WHERE trace_id = ?1 AND kind IN ('answer', "
-                           "'truncated', 'no_think', 'repetition')",
+    [SQL_CLEAR_VERDICTS] =
+        "DELETE FROM verdicts WHERE trace_id = ?1 AND kind IN (" VERDICT_KINDS ")",
     [SQL_ADD_VERDICT] = "INSERT INTO verdicts (trace_id, kind, value, reason, version, created_at) "
                         "VALUES (?1, ?2, ?3, ?4, ?5, " NOW ")",
+    /* The longest text is kept as a whole: its reasoning and its answer belong together. */
+    [SQL_ADD_FAILURE] =
+        "INSERT INTO failures (prompt_id, request_id, sample_index, endpoint, status, message, "
+        "n_tries, cost_usd, reasoning, answer, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, "
+        "?6, ?7, ?8, ?9, ?10, " NOW ", " NOW ") "
+        "ON CONFLICT (prompt_id, request_id, sample_index) DO UPDATE SET endpoint = "
+        "excluded.endpoint, status = excluded.status, message = excluded.message, "
+        "n_tries = n_tries + excluded.n_tries, "
+        "cost_usd = coalesce(cost_usd + excluded.cost_usd, cost_usd, excluded.cost_usd), "
+        "reasoning = iif(" LONGER ", excluded.reasoning, reasoning), "
+        "answer = iif(" LONGER ", excluded.answer, answer), updated_at = excluded.updated_at",
+    [SQL_ADD_LOGPROBS] = "INSERT INTO logprobs (trace_id, format, k, n_tokens, data) VALUES (?1, "
+                         "?2, ?3, ?4, ?5) ON CONFLICT (trace_id) DO NOTHING",
 };
 
 err_code sql_get(struct corpus *c, enum sql_statement which, sqlite3_stmt **out, struct err *e)

@@ -19,6 +19,8 @@ enum sql_statement {
     SQL_GOLD,
     SQL_CLEAR_VERDICTS,
     SQL_ADD_VERDICT,
+    SQL_ADD_FAILURE,
+    SQL_ADD_LOGPROBS,
     SQL_N_STATEMENTS
 };
 
@@ -57,6 +59,8 @@ err_code sql_check_json(const struct corpus *c, const char *what, const char *js
 /* Stores v as the trace's verdicts in place of the old ones (dataset/corpus_trace.c). */
 err_code verdicts_store(struct corpus *c, int64_t trace_id, const struct verdicts *v,
                         struct err *e);
+/* The kinds that it writes, which no other checker may use. */
+#define VERDICT_KINDS "'answer', 'empty', 'no_think', 'refused', 'repetition', 'truncated'"
 /* What verdicts_store would write: kind, value and reason of row i; false when there are no more.
  */
 struct verdict_row {
@@ -70,6 +74,6 @@ err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, str
 /* Checks that the file is a corpus, creates the schema in an empty one (when mode is CORPUS_CREATE)
  * and migrates older ones (dataset/schema.c). */
 err_code schema_prepare(struct corpus *c, struct err *e);
-enum { SCHEMA_VERSION = 1, SCHEMA_APPLICATION_ID = 0x64636e74 /* "dcnt" */ };
+enum { SCHEMA_VERSION = 2, SCHEMA_APPLICATION_ID = 0x64636e74 /* "dcnt" */ };
 
 #endif

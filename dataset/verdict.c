@@ -2,7 +2,9 @@
 
 #include <ctype.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* The loop at the end of a text. With the text's tail reversed, "its last L bytes have period p" is
  * "the prefix of length L has period p", and the shortest such p is L minus the prefix function of
@@ -101,6 +103,10 @@ static void judge_answer(const char *answer, size_t n, const char *gold, size_t 
         v->answer_reason = "no gold answer";
         return;
     }
+    if (v->refused) {
+        v->answer_reason = "the answer was withheld";
+        return;
+    }
     if (v->truncated && !(answer_extract(answer, n, &span) && !strcmp(span.rule, "boxed"))) {
         v->answer_reason = "cut off before a boxed answer";
         return;
@@ -115,14 +121,46 @@ static void judge_answer(const char *answer, size_t n, const char *gold, size_t 
     v->answer = answer_check(answer, n, gold, n_gold, &v->answer_reason);
 }
 
+static bool is_one_of(const char *s, const char *const *list)
+{
+    for (; *list; list++)
+        if (!strcasecmp(s, *list))
+            return true;
+    return false;
+}
+
+static void judge_end(const char *finish_reason, struct verdicts *v)
+{
+    static const char *const complete[] = {"stop",          "eos",      "end_turn",
+                                           "stop_sequence", "imported", NULL};
+    static const char *const refused[] = {"content_filter", "refusal", NULL};
+    static const struct {
+        const char *finish_reason, *means;
+    } known[] = {{"length", "cut by the token limit"},
+                 {"loop", "stopped, since it went in a loop"},
+                 {"no_think", "stopped, since it did not think"},
+                 {"cut", "the connection broke"}};
+    const char *reason = finish_reason ? finish_reason : "none",
+               *means = "it did not end by itself";
+    v->refused = is_one_of(reason, refused);
+    v->truncated = !v->refused && !is_one_of(reason, complete);
+    if (!v->truncated)
+        return;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(reason, known[i].finish_reason))
+            means = known[i].means;
+    snprintf(v->truncated_reason, sizeof v->truncated_reason, "%.30s: %s", reason, means);
+}
+
 void verdict_judge(const char *reasoning, size_t n_reasoning, const char *answer, size_t n_answer,
                    const char *finish_reason, const char *gold, size_t n_gold, struct verdicts *v)
 {
     memset(v, 0, sizeof *v);
     reasoning = reasoning ? reasoning : "";
     answer = answer ? answer : "";
-    v->truncated = finish_reason && !strcmp(finish_reason, "length");
+    judge_end(finish_reason, v);
     v->no_think = !has_words(reasoning, n_reasoning);
+    v->empty = v->no_think && !has_words(answer, n_answer);
     v->repetition = verdict_repetition(reasoning, n_reasoning, &v->repetition_reason) ||
                     verdict_repetition(answer, n_answer, &v->repetition_reason);
     judge_answer(answer, n_answer, gold, n_gold, v);

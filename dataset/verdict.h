@@ -6,19 +6,26 @@
 #include "dataset/answer.h"
 
 /* Raise when any rule here or in answer.c changes what it says. */
-#define VERDICT_VERSION 1
+#define VERDICT_VERSION 2
 
 struct verdicts {
     enum answer_verdict answer;
     const char *answer_reason;     /* static text */
-    bool truncated;                /* cut by the token limit: the chain has no reliable end */
+    bool truncated;                /* it did not end by itself: the chain has no reliable end */
+    char truncated_reason[80];     /* names the finish reason */
+    bool refused;                  /* the server withheld the answer (content_filter) */
+    bool empty;                    /* neither reasoning nor answer */
     bool no_think;                 /* the reasoning is empty, or only white space and punctuation */
     bool repetition;               /* the text ends in a loop, see verdict_repetition */
     const char *repetition_reason; /* static text; NULL without repetition */
 };
 
 /* gold NULL: the answer's verdict is unknown. An answer part that is empty: unknown when the trace
- * was cut before answering, else wrong (when the gold answer can be read). */
+ * was cut before answering or refused, else wrong (when the gold answer can be read).
+ * A trace is complete when its finish_reason is "stop", "eos", "end_turn" or "stop_sequence" (in
+ * any case of letters), or "imported" (made elsewhere, which did not say). "content_filter" and
+ * "refusal" are refused. Every other reason ("length", "loop", "no_think", "cut", "tool_calls",
+ * ...), or none, is truncated. */
 void verdict_judge(const char *reasoning, size_t n_reasoning, const char *answer, size_t n_answer,
                    const char *finish_reason, const char *gold, size_t n_gold, struct verdicts *v);
 

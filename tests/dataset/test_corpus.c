@@ -1,96 +1,11 @@
 /* The corpus: schema, uniqueness, missing work, selection, verification, hostile files. */
 #include "dataset/corpus.h"
-#include "core/base/file.h"
-#include "dataset/import.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
-#include <sqlite3.h>
-
-struct fixture {
-    char dir[64], db[96], file[96];
-    struct corpus *c;
-    struct err e;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-    strcpy(f->dir, "/tmp/decant-corpus-XXXXXX");
-    if (!f || !mkdtemp(f->dir))
-        return -1;
-    snprintf(f->db, sizeof f->db, "%s/c.db", f->dir);
-    snprintf(f->file, sizeof f->file, "%s/p.jsonl", f->dir);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    corpus_close(f->c);
-    file_remove_tree(f->dir, NULL);
-    free(f);
-    return 0;
-}
-
-#define ok(f, call)                                                                                \
-    do {                                                                                           \
-        (f)->e.msg[0] = 0;                                                                         \
-        if (call)                                                                                  \
-            fail_msg("%s", (f)->e.msg);                                                            \
-    } while (0)
-
-static void open_new(struct fixture *f)
-{
-    ok(f, corpus_open(f->db, CORPUS_CREATE, &f->c, &f->e));
-}
-
-static int64_t add_prompt(struct fixture *f, const char *text, const char *gold, bool *added)
-{
-    struct corpus_prompt p = {
-        .text = text, .n_text = strlen(text), .gold = gold, .n_gold = gold ? strlen(gold) : 0};
-    int64_t id = -1;
-    bool unused;
-    ok(f, corpus_add_prompt(f->c, &p, &id, added ? added : &unused, NULL, &f->e));
-    return id;
-}
-
-static int64_t add_request(struct fixture *f, const char *json)
-{
-    int64_t id = -1;
-    ok(f, corpus_request(f->c, json, &id, &f->e));
-    return id;
-}
-
-static bool add_trace(struct fixture *f, int64_t prompt, int64_t request, int64_t sample,
-                      const char *reasoning, const char *answer)
-{
-    int64_t id;
-    bool added;
-    struct corpus_trace t = {.prompt_id = prompt,
-                             .request_id = request,
-                             .sample_index = sample,
-                             .reasoning = reasoning,
-                             .n_reasoning = strlen(reasoning),
-                             .answer = answer,
-                             .n_answer = strlen(answer),
-                             .finish_reason = "stop",
-                             .n_prompt_tokens = 3,
-                             .n_reasoning_tokens = -1,
-                             .n_completion_tokens = 9,
-                             .n_cached_tokens = -1,
-                             .cost_usd = -1,
-                             .latency_ms = 2.5,
-                             .has_seed = true,
-                             .seed = UINT64_MAX - (uint64_t)sample};
-    ok(f, corpus_add_trace(f->c, &t, &id, &added, NULL, &f->e));
-    return added;
-}
+#include "tests/dataset/fixture.h"
 
 /* The missing work as "prompt.sample prompt.sample ...". */
 static char *missing(struct fixture *f, int64_t request, int64_t n_samples, enum corpus_scope scope)
@@ -110,28 +25,6 @@ static char *missing(struct fixture *f, int64_t request, int64_t n_samples, enum
                               (long long)t.sample_index);
     }
     corpus_missing_close(m);
-    return text;
-}
-
-static char *selected(struct fixture *f, const char *selection, uint64_t *hash)
-{
-    static char text[1024];
-    struct corpus_select *s;
-    struct corpus_row r;
-    bool more;
-    size_t n = 0;
-    text[0] = 0;
-    ok(f, corpus_select_open(f->c, selection, &s, &f->e));
-    for (;;) {
-        ok(f, corpus_select_next(s, &r, &more, &f->e));
-        if (!more)
-            break;
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s.%lld", n ? " " : "", r.prompt,
-                              (long long)r.sample_index);
-    }
-    if (hash)
-        *hash = corpus_select_hash(s);
-    corpus_select_close(s);
     return text;
 }
 
@@ -395,16 +288,6 @@ static void test_rollback_takes_all(void **state)
     assert_int_equal(n, 0);
 }
 
-static void sql(struct fixture *f, const char *text)
-{
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(f->db, &db), SQLITE_OK);
-    char *msg = NULL;
-    if (sqlite3_exec(db, text, NULL, NULL, &msg) != SQLITE_OK)
-        fail_msg("%s", msg);
-    sqlite3_close(db);
-}
-
 static bool keep_going(void *ctx, int64_t done, int64_t total)
 {
     return total >= done && (!ctx || done < *(int64_t *)ctx);
@@ -436,13 +319,6 @@ static void test_verify_recomputes(void **state)
     ok(f, corpus_check(f->c, &f->e));
 }
 
-static void write_file(const char *path, const char *text, size_t n)
-{
-    struct err e;
-    if (file_replace(path, text, n, &e))
-        fail_msg("%s", e.msg);
-}
-
 static void test_files_that_are_no_corpus(void **state)
 {
     struct fixture *f = *state;
@@ -468,7 +344,7 @@ static void test_files_that_are_no_corpus(void **state)
     corpus_close(f->c);
     sql(f, "PRAGMA user_version = 9");
     refused(f, ERR_UNSUPPORTED, "newer decant");
-    sql(f, "PRAGMA user_version = 1; DROP VIEW v_traces");
+    sql(f, "PRAGMA user_version = 2; DROP VIEW v_traces");
     refused(f, ERR_FORMAT, "missing");
     strcpy(f->db, f->dir);
     refused(f, ERR_USAGE, "directory");
@@ -584,7 +460,7 @@ static void test_damaged_files(void **state)
     }
     /* a whole page of zeros in the middle is found and named */
     memcpy(bad, good.data, good.len);
-    memset(bad + 4096, 0, 3 * 4096);
+    memset(bad + 16384, 0, 3 * 16384);
     remove_db(f);
     write_file(f->db, bad, good.len);
     err_code rc = corpus_open(f->db, CORPUS_WRITE, &f->c, &f->e);
