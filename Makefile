@@ -5,18 +5,21 @@
 BUILD ?= build
 CC ?= cc
 PACKAGES = pkg-config libopenblas-dev libsqlite3-dev libcurl4-openssl-dev libcjson-dev \
-           libpcre2-dev libutf8proc-dev libcmocka-dev sqlite3
+           libpcre2-dev libutf8proc-dev libcmocka-dev libmicrohttpd-dev zlib1g-dev sqlite3
 PC_LIBS = openblas sqlite3 libcurl libcjson libpcre2-8 libutf8proc
 
 ROOMS = core teacher student dataset quant distill
 SRC := $(shell find $(ROOMS) -name '*.c' | LC_ALL=C sort)
 CLI_SRC := $(sort $(wildcard cli/*.c))
 TEST_SRC := $(shell find tests -name 'test_*.c' | LC_ALL=C sort)
+SERVER_SRC := $(sort $(wildcard tests/server/*.c))
 BENCH_SRC := $(sort $(wildcard tests/bench/bench_*.c))
 OBJ := $(SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TESTS := $(TEST_SRC:%.c=$(BUILD)/%)
 BENCHES := $(BENCH_SRC:%.c=$(BUILD)/%)
+SERVER = $(BUILD)/tests/server/teacher
+SERVER_OBJ := $(SERVER_SRC:%.c=$(BUILD)/%.o)
 LIB = $(BUILD)/libdecant.a
 VERSION := $(shell cat VERSION)
 
@@ -56,11 +59,15 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
 	$(CC) -o $@ $< $(LIB) $(LIBS) -lcmocka
 
--include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:%=%.d) $(BENCHES:%=%.d)
+# The HTTP teacher of the tests; nothing else uses libmicrohttpd and zlib.
+$(SERVER): $(SERVER_OBJ)
+	$(CC) -o $@ $(SERVER_OBJ) $(LIBS) $(shell pkg-config --libs libmicrohttpd zlib 2>/dev/null)
+
+-include $(OBJ:.o=.d) $(SERVER_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:%=%.d) $(BENCHES:%=%.d)
 .PRECIOUS: $(BUILD)/%.o
 
-binaries: $(BUILD)/decant $(TESTS)
-benches: $(BENCHES)
+binaries: $(BUILD)/decant $(TESTS) $(SERVER)
+benches: $(BENCHES) $(SERVER)
 
 test: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) binaries
@@ -86,7 +93,7 @@ deps:
 	@DEPS='$(DEPS)' tests/deps.sh $(PACKAGES)
 
 format:
-	clang-format -i $(SRC) $(CLI_SRC) $(TEST_SRC) $(BENCH_SRC) $(shell find $(ROOMS) cli tests -name '*.h')
+	clang-format -i $(SRC) $(CLI_SRC) $(TEST_SRC) $(BENCH_SRC) $(SERVER_SRC) $(shell find $(ROOMS) cli tests -name '*.h')
 
 clean:
 	rm -rf build build-asan
