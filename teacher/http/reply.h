@@ -29,9 +29,9 @@ struct http_reply;
 
 struct reply_rules {
     bool chat;              /* chat completions; else plain ones */
-    bool thinking_open;     /* the prompt ended in "<think>\n": content without a closing tag that
-                               was cut is reasoning, not answer */
-    size_t max_bytes;       /* of one line, and of the whole text; more is REPLY_BAD */
+    bool thinking_open;     /* the prompt ended in "<think>\n": content without a closing tag is
+                               reasoning, not answer, when it was cut or is of a plain completion */
+    size_t max_bytes;       /* of one line, and of the whole text; more is REPLY_BAD; 0: 64 MB */
     int32_t n_top;          /* log-probabilities asked for: candidates a token; 0: none */
     bool stop_loops;        /* REPLY_STOPPED when the text ends in a loop */
     int64_t no_think_bytes; /* > 0: REPLY_STOPPED after so many bytes of content (no reasoning
@@ -44,20 +44,28 @@ enum reply_state {
     REPLY_STOPPED,  /* a guard: close the connection, keep the text (finish_reason "loop" or
                        "no_think") */
     REPLY_EMPTY,    /* after the end: nothing of use came */
-    REPLY_CUT,      /* after the end: text without a finish reason */
+    REPLY_CUT,      /* after the end: text without a finish reason, or half a JSON body */
     REPLY_BAD,      /* not understood, or an error object: message says what */
 };
 
 err_code http_reply_new(const struct reply_rules *rules, struct http_reply **out, struct err *e);
 void http_reply_free(struct http_reply *r);
-/* Forgets the last answer and keeps the memory (but for very long texts). */
+/* Forgets the last answer and keeps the memory (but for long texts). content_type "text/html" makes
+ * any body REPLY_BAD; otherwise the bytes tell, since servers send errors as JSON whatever they
+ * said. Also understands the bodies of failed requests: the server's own message. */
 void http_reply_begin(struct http_reply *r, const char *content_type);
 /* Never fails otherwise than by state; lack of memory is REPLY_BAD with a message that says so. */
 enum reply_state http_reply_feed(struct http_reply *r, const char *data, size_t n);
 enum reply_state http_reply_end(struct http_reply *r);
 
 /* All strings belong to r and live until begin or free. Counts are -1 and strings NULL where the
- * server did not say. */
+ * server did not say, or said what can't be (-5 tokens, 1e300). reasoning and answer do not end in
+ * NUL; message is in the server's words, which may repeat what it was sent. A refusal (the field
+ * "refusal") is the answer, with finish_reason "refusal". Of several choices only number 0 is read.
+ *
+ * A chunk that came twice is left out where that can be known: when it is equal to the one before
+ * to the byte and carries a number that grows otherwise (an event's id, a running count of tokens).
+ * Elsewhere nothing tells it from a word said twice; maybe_doubled is then a hint. */
 struct reply_view {
     enum reply_state state;
     const char *reasoning, *answer; /* without tags, outer white space trimmed; never NULL */
@@ -67,10 +75,14 @@ struct reply_view {
         *finish_reason; /* as sent ("stop", "length", ...), or "loop", "no_think" of a guard */
     const char *model, *id, *system_fingerprint, *service_tier;
     int64_t n_prompt_tokens, n_completion_tokens, n_reasoning_tokens, n_cached_tokens;
-    double cost_usd;     /* usage.cost, where a server reports it (OpenRouter) */
-    const char *message; /* of REPLY_BAD: what was wrong, or the server's own words (at most 500
-                            bytes, control characters removed) */
-    int status;          /* an error object's numeric code, else 0 */
+    int64_t n_text_chunks; /* chunks with text so far: about the tokens of a stream that has not
+                              told its usage yet */
+    bool maybe_doubled;    /* more chunks with text than tokens, and some were equal to the one
+                              before */
+    double cost_usd;       /* usage.cost, where a server reports it (OpenRouter) */
+    const char *message;   /* of REPLY_BAD: what was wrong, or the server's own words (at most 500
+                              bytes, control characters removed) */
+    int status;            /* an error object's numeric code, else 0 */
     bool has_logprobs;
     const void *logprobs; /* core/lm/logprobs.h's format, of reasoning and answer */
     size_t n_logprobs, n_logprob_tokens;
