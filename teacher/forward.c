@@ -191,14 +191,21 @@ static int cut(const struct teacher *m, struct share *shares, int n, const struc
     return n_used;
 }
 
+static void run_share(const struct teacher *m, struct share *s, int k, const struct lm_item *items)
+{
+    s->rc = run_items(m, &m->workers[1 + k], items + s->first, s->last - s->first, s->logits,
+                      s->hidden, &s->err);
+}
+
 static err_code run_shares(const struct teacher *m, struct share *shares, int n,
                            const struct lm_item *items, struct err *e)
 {
-#pragma omp parallel for schedule(static, 1) num_threads(n) if (n > 1)
-    for (int k = 0; k < n; k++) {
-        struct share *s = &shares[k];
-        s->rc = run_items(m, &m->workers[1 + k], items + s->first, s->last - s->first, s->logits,
-                          s->hidden, &s->err);
+    if (n == 1) { /* no OpenMP region: it would cost a system call */
+        run_share(m, &shares[0], 0, items);
+    } else {
+#pragma omp parallel for schedule(static, 1) num_threads(n)
+        for (int k = 0; k < n; k++)
+            run_share(m, &shares[k], k, items);
     }
     for (int k = 0; k < n; k++)
         if (shares[k].rc)

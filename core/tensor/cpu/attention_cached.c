@@ -41,25 +41,41 @@ static void attend(const struct cached *c, const struct attn_span *span, int64_t
         c->k->scale(out + h * a->dv, 1 / sum[h], a->dv);
 }
 
+struct todo {
+    struct cached c;
+    const struct tensor *out, *q;
+    const struct attn_span *spans;
+    int64_t per, chunks; /* query heads that share a key head, and their chunks of HEADS */
+    float *scratch;      /* [thread][part] */
+    int64_t part;
+};
+
+/* Chunk i of all rows' chunks. */
+static void attend_chunk(const struct todo *o, int64_t i, float *scores)
+{
+    const struct attn_dims *a = o->c.a;
+    int64_t t = i / (a->n_kv_heads * o->chunks), g = i / o->chunks % a->n_kv_heads;
+    int64_t first = i % o->chunks * HEADS, h = g * o->per + first;
+    attend(&o->c, &o->spans[t], g, o->per - first < HEADS ? o->per - first : HEADS,
+           cpu_row(o->q, t) + h * a->dk, cpu_row(o->out, t) + h * a->dv, scores);
+}
+
 void cpu_attention_cached(struct device *d, struct tensor *out, const struct tensor *q,
                           const struct attn_span *spans, const struct attn_dims *a)
 {
-    struct cached c = {cpu_kernels_of(d), a};
-    int64_t rows = tensor_rows(q), per = a->n_heads / a->n_kv_heads, part, keys = 0;
-    int64_t chunks = (per + HEADS - 1) / HEADS, n = rows * a->n_kv_heads * chunks;
-    float *scratch = cpu_scratch_parts(d, HEADS * STRETCH, &part);
+    struct todo o = {{cpu_kernels_of(d), a}, out, q, spans, a->n_heads / a->n_kv_heads, 0, NULL, 0};
+    o.chunks = (o.per + HEADS - 1) / HEADS;
+    int64_t rows = tensor_rows(q), n = rows * a->n_kv_heads * o.chunks, keys = 0;
+    o.scratch = cpu_scratch_parts(d, HEADS * STRETCH, &o.part);
     for (int64_t t = 0; t < rows; t++)
         keys += spans[t].n;
     int n_threads = cpu_threads(d, keys * a->n_heads * (a->dk + a->dv));
-#pragma omp parallel num_threads(n_threads) if (n_threads > 1)
-    {
-        float *own = scratch + cpu_thread() * part;
-#pragma omp for schedule(dynamic, 1) nowait
-        for (int64_t i = 0; i < n; i++) {
-            int64_t t = i / (a->n_kv_heads * chunks), g = i / chunks % a->n_kv_heads;
-            int64_t first = i % chunks * HEADS, h = g * per + first;
-            attend(&c, &spans[t], g, per - first < HEADS ? per - first : HEADS,
-                   cpu_row(q, t) + h * a->dk, cpu_row(out, t) + h * a->dv, own);
-        }
+    if (n_threads == 1) { /* no OpenMP region: see cpu_split */
+        for (int64_t i = 0; i < n; i++)
+            attend_chunk(&o, i, o.scratch);
+        return;
     }
+#pragma omp parallel for schedule(dynamic, 1) num_threads(n_threads)
+    for (int64_t i = 0; i < n; i++)
+        attend_chunk(&o, i, o.scratch + cpu_thread() * o.part);
 }

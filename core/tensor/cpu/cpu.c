@@ -25,16 +25,16 @@ static void cpu_transfer(struct device *d, void *dst, const void *src, size_t by
         memmove(dst, src, bytes);
 }
 
+static void zero_part(const void *p, int64_t first, int64_t last, int i)
+{
+    (void)i;
+    if (last > first)
+        memset((char *)p + first, 0, (size_t)(last - first));
+}
+
 static void cpu_zero(struct device *d, void *p, size_t bytes)
 {
-    int n = cpu_threads(d, (int64_t)(bytes / 64));
-#pragma omp parallel for schedule(static) num_threads(n) if (n > 1)
-    for (int i = 0; i < n; i++) {
-        int64_t first, last;
-        cpu_part((int64_t)bytes, 4096, i, n, &first, &last);
-        if (last > first)
-            memset((char *)p + first, 0, (size_t)(last - first));
-    }
+    cpu_split(cpu_threads(d, (int64_t)(bytes / 64)), (int64_t)bytes, 4096, zero_part, p);
 }
 
 static void cpu_close(struct device *d)
@@ -154,6 +154,20 @@ void cpu_part(int64_t n, int64_t unit, int i, int n_threads, int64_t *first, int
         *first = n;
     if (*last > n)
         *last = n;
+}
+
+void cpu_split(int n_threads, int64_t n, int64_t unit, cpu_body *body, const void *ctx)
+{
+    if (n_threads == 1) {
+        body(ctx, 0, n, 0);
+        return;
+    }
+#pragma omp parallel for schedule(static) num_threads(n_threads)
+    for (int i = 0; i < n_threads; i++) {
+        int64_t first, last;
+        cpu_part(n, unit, i, n_threads, &first, &last);
+        body(ctx, first, last, i);
+    }
 }
 
 void cpu_row_part(const struct cpu_kernels *k, const struct tensor *w, int64_t i, int64_t c,

@@ -32,6 +32,11 @@ float *cpu_scratch_parts(struct device *d, int64_t floats, int64_t *part_floats)
 int cpu_threads(const struct device *d, int64_t work);
 /* This thread's number within a parallel region. */
 int cpu_thread(void);
+/* body(ctx, first, last, i) does the part [first, last) of n units of work, as thread i; parts may
+ * be empty and are multiples of unit but for the last. One thread is a plain call: an OpenMP region
+ * costs a system call even then, which is more than many an operation of decoding takes. */
+typedef void cpu_body(const void *ctx, int64_t first, int64_t last, int i);
+void cpu_split(int n_threads, int64_t n, int64_t unit, cpu_body *body, const void *ctx);
 /* The part [*first, *last) of n that falls to thread i of n_threads; parts are multiples of unit
  * but for the last. */
 void cpu_part(int64_t n, int64_t unit, int i, int n_threads, int64_t *first, int64_t *last);

@@ -8,20 +8,30 @@
 /* Weights that are not float32 are converted this many floats at a time. */
 #define TILE_FLOATS (1 << 20)
 
+struct bias {
+    const struct cpu_kernels *k;
+    struct tensor *y;
+    const float *b;
+};
+
+static void add_to_each(const void *ctx, int64_t first, int64_t last, int i)
+{
+    const struct bias *b = ctx;
+    (void)i;
+    for (int64_t t = first; t < last; t++)
+        b->k->axpy(cpu_row(b->y, t), b->b, 1, tensor_cols(b->y));
+}
+
 static void add_bias(struct device *d, struct tensor *y, const struct tensor *bias)
 {
-    const struct cpu_kernels *k = cpu_kernels_of(d);
-    int64_t rows = tensor_rows(y), cols = tensor_cols(y);
-    const float *b = bias->data;
+    struct bias b = {cpu_kernels_of(d), y, bias->data};
+    int64_t cols = tensor_cols(y);
     if (bias->dtype != DT_F32) {
-        float *converted = cpu_scratch(d, (size_t)cols * sizeof *b);
-        cpu_row_part(k, bias, 0, 0, cols, converted);
-        b = converted;
+        float *converted = cpu_scratch(d, (size_t)cols * sizeof *converted);
+        cpu_row_part(b.k, bias, 0, 0, cols, converted);
+        b.b = converted;
     }
-    int n_threads = cpu_threads(d, rows * cols);
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (int64_t t = 0; t < rows; t++)
-        k->axpy(cpu_row(y, t), b, 1, cols);
+    cpu_split(cpu_threads(d, tensor_n(y)), tensor_rows(y), 1, add_to_each, &b);
 }
 
 /* c[m,n] = a . b + beta c, row-major, split over threads along the longer side of c. */

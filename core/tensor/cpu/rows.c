@@ -6,34 +6,54 @@
 #include <math.h>
 #include <string.h>
 
+/* What the bodies below get: the operands of their operation. */
+struct rows {
+    const struct cpu_kernels *k;
+    const struct tensor *y, *x, *a; /* y: the result */
+    const int32_t *ids;
+    const float *weight;
+    float *out, eps;
+};
+
+static void embed_rows(const void *ctx, int64_t first, int64_t last, int i)
+{
+    const struct rows *r = ctx;
+    (void)i;
+    for (int64_t t = first; t < last; t++) {
+        if (dtype_info(r->x->dtype)->block_elems == 1)
+            cpu_row_part(r->k, r->x, r->ids[t], 0, tensor_cols(r->y), cpu_row(r->y, t));
+        else
+            tensor_row_f32(r->x, r->ids[t], cpu_row(r->y, t));
+    }
+}
+
 void cpu_embed(struct device *d, struct tensor *y, const struct tensor *table, const int32_t *ids)
 {
-    const struct cpu_kernels *k = cpu_kernels_of(d);
-    int64_t rows = tensor_rows(y), cols = tensor_cols(y);
-    int n_threads = cpu_threads(d, rows * cols);
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (int64_t t = 0; t < rows; t++) {
-        if (dtype_info(table->dtype)->block_elems == 1)
-            cpu_row_part(k, table, ids[t], 0, cols, cpu_row(y, t));
-        else
-            tensor_row_f32(table, ids[t], cpu_row(y, t));
-    }
+    struct rows r = {cpu_kernels_of(d), y, table, .ids = ids};
+    cpu_split(cpu_threads(d, tensor_n(y)), tensor_rows(y), 1, embed_rows, &r);
+}
+
+struct add_rows {
+    struct rows r;
+    int64_t n;
+};
+
+static void add_columns(const void *ctx, int64_t first, int64_t last, int i)
+{
+    const struct add_rows *a = ctx;
+    const struct rows *r = &a->r;
+    (void)i;
+    for (int64_t t = 0; t < a->n; t++)
+        r->k->axpy(cpu_row(r->y, r->ids[t]) + first, cpu_row(r->x, t) + first,
+                   r->weight ? r->weight[t] : 1, last - first);
 }
 
 /* Rows may repeat, so threads split the columns: each sum has one owner and one order. */
 static void add_to_rows(struct device *d, struct tensor *y, const struct tensor *x,
                         const int32_t *rows, const float *weight, int64_t n)
 {
-    const struct cpu_kernels *k = cpu_kernels_of(d);
-    int n_threads = cpu_threads(d, n * tensor_cols(y));
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (int i = 0; i < n_threads; i++) {
-        int64_t first, last;
-        cpu_part(tensor_cols(y), 16, i, n_threads, &first, &last);
-        for (int64_t t = 0; t < n; t++)
-            k->axpy(cpu_row(y, rows[t]) + first, cpu_row(x, t) + first, weight ? weight[t] : 1,
-                    last - first);
-    }
+    struct add_rows a = {{cpu_kernels_of(d), y, x, .ids = rows, .weight = weight}, n};
+    cpu_split(cpu_threads(d, n * tensor_cols(y)), tensor_cols(y), 16, add_columns, &a);
 }
 
 void cpu_embed_grad(struct device *d, struct tensor *dtable, const struct tensor *dy,
@@ -57,19 +77,24 @@ static const float *norm_weight(const struct cpu_kernels *k, const struct tensor
     return dst;
 }
 
+static void rmsnorm_rows(const void *ctx, int64_t first, int64_t last, int i)
+{
+    const struct rows *r = ctx;
+    (void)i;
+    for (int64_t t = first; t < last; t++) {
+        float rstd =
+            r->k->rmsnorm(cpu_row(r->y, t), cpu_row(r->x, t), r->weight, tensor_cols(r->x), r->eps);
+        if (r->out)
+            r->out[t] = rstd;
+    }
+}
+
 void cpu_rmsnorm(struct device *d, struct tensor *y, float *rstd, const struct tensor *x,
                  const struct tensor *w, float eps)
 {
-    const struct cpu_kernels *k = cpu_kernels_of(d);
-    int64_t rows = tensor_rows(x), cols = tensor_cols(x);
-    int n_threads = cpu_threads(d, rows * cols);
-    const float *wf = norm_weight(k, w, cpu_scratch(d, (size_t)cols * sizeof *wf));
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (int64_t t = 0; t < rows; t++) {
-        float r = k->rmsnorm(cpu_row(y, t), cpu_row(x, t), wf, cols, eps);
-        if (rstd)
-            rstd[t] = r;
-    }
+    struct rows r = {cpu_kernels_of(d), y, x, .out = rstd, .eps = eps};
+    r.weight = norm_weight(r.k, w, cpu_scratch(d, (size_t)tensor_cols(x) * sizeof *r.weight));
+    cpu_split(cpu_threads(d, tensor_n(x)), tensor_rows(x), 1, rmsnorm_rows, &r);
 }
 
 /* dw is summed by each thread over its rows, then over threads in their order. */
@@ -107,38 +132,56 @@ static void rotate(float *head, const float *cos_sin, const struct rope *r)
     }
 }
 
+struct rotation {
+    const struct tensor *x;
+    const int32_t *pos;
+    int64_t n_heads, head_dim,
+        first; /* first: of a head's dimensions, where the rotated ones are */
+    const struct rope *r;
+    bool inverse;
+    float *scratch; /* [thread][part] */
+    int64_t part;
+};
+
+static void rope_rows(const void *ctx, int64_t first, int64_t last, int i)
+{
+    const struct rotation *o = ctx;
+    const struct rope *r = o->r;
+    int64_t half = r->n_dims / 2;
+    float *cos_sin = o->scratch + i * o->part;
+    for (int64_t t = first; t < last; t++) {
+        for (int64_t j = 0; j < half; j++) {
+            float angle = (float)o->pos[t] * r->inv_freq[j];
+            cos_sin[j] = r->scale * cosf(angle);
+            cos_sin[half + j] = r->scale * (o->inverse ? -sinf(angle) : sinf(angle));
+        }
+        for (int64_t h = 0; h < o->n_heads; h++)
+            rotate(cpu_row(o->x, t) + h * o->head_dim + o->first, cos_sin, r);
+    }
+}
+
 void cpu_rope(struct device *d, struct tensor *x, const int32_t *pos, int64_t n_heads,
               int64_t head_dim, int64_t first, const struct rope *r, bool inverse)
 {
-    int64_t rows = tensor_rows(x), half = r->n_dims / 2, part;
-    float *scratch = cpu_scratch_parts(d, r->n_dims, &part);
-    int n_threads = cpu_threads(d, rows * (n_heads + 8) * r->n_dims);
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (int j = 0; j < n_threads; j++) {
-        float *cos_sin = scratch + j * part;
-        int64_t begin, end;
-        cpu_part(rows, 1, j, n_threads, &begin, &end);
-        for (int64_t t = begin; t < end; t++) {
-            for (int64_t i = 0; i < half; i++) {
-                float angle = (float)pos[t] * r->inv_freq[i];
-                cos_sin[i] = r->scale * cosf(angle);
-                cos_sin[half + i] = r->scale * (inverse ? -sinf(angle) : sinf(angle));
-            }
-            for (int64_t h = 0; h < n_heads; h++)
-                rotate(cpu_row(x, t) + h * head_dim + first, cos_sin, r);
-        }
-    }
+    struct rotation o = {x, pos, n_heads, head_dim, first, r, inverse, NULL, 0};
+    o.scratch = cpu_scratch_parts(d, r->n_dims, &o.part);
+    cpu_split(cpu_threads(d, tensor_rows(x) * (n_heads + 8) * r->n_dims), tensor_rows(x), 1,
+              rope_rows, &o);
+}
+
+static void swiglu_rows(const void *ctx, int64_t first, int64_t last, int i)
+{
+    const struct rows *r = ctx;
+    (void)i;
+    for (int64_t t = first; t < last; t++)
+        r->k->swiglu(cpu_row(r->y, t), cpu_row(r->x, t), cpu_row(r->a, t), tensor_cols(r->y));
 }
 
 void cpu_swiglu(struct device *d, struct tensor *y, const struct tensor *gate,
                 const struct tensor *up)
 {
-    const struct cpu_kernels *k = cpu_kernels_of(d);
-    int64_t rows = tensor_rows(y), cols = tensor_cols(y);
-    int n_threads = cpu_threads(d, rows * cols * 4);
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (int64_t t = 0; t < rows; t++)
-        k->swiglu(cpu_row(y, t), cpu_row(gate, t), cpu_row(up, t), cols);
+    struct rows r = {cpu_kernels_of(d), y, gate, up};
+    cpu_split(cpu_threads(d, tensor_n(y) * 4), tensor_rows(y), 1, swiglu_rows, &r);
 }
 
 void cpu_swiglu_grad(struct device *d, struct tensor *dgate, struct tensor *dup,
@@ -153,14 +196,18 @@ void cpu_swiglu_grad(struct device *d, struct tensor *dgate, struct tensor *dup,
                        cpu_row(up, t), cols);
 }
 
+static void add_each(const void *ctx, int64_t first, int64_t last, int i)
+{
+    const struct rows *r = ctx;
+    (void)i;
+    for (int64_t t = first; t < last; t++)
+        r->k->axpy(cpu_row(r->y, t), cpu_row(r->x, t), 1, tensor_cols(r->y));
+}
+
 void cpu_add(struct device *d, struct tensor *y, const struct tensor *x)
 {
-    const struct cpu_kernels *k = cpu_kernels_of(d);
-    int64_t rows = tensor_rows(y), cols = tensor_cols(y);
-    int n_threads = cpu_threads(d, rows * cols);
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (int64_t t = 0; t < rows; t++)
-        k->axpy(cpu_row(y, t), cpu_row(x, t), 1, cols);
+    struct rows r = {cpu_kernels_of(d), y, x};
+    cpu_split(cpu_threads(d, tensor_n(y)), tensor_rows(y), 1, add_each, &r);
 }
 
 /* A row by way of float32, in pieces. */
@@ -178,38 +225,62 @@ static void convert_row(const struct cpu_kernels *k, const struct tensor *y, con
     }
 }
 
+static void copy_rows(const void *ctx, int64_t first, int64_t last, int i)
+{
+    const struct rows *r = ctx;
+    bool same = r->x->dtype == r->y->dtype && !r->x->scale;
+    size_t bytes = (size_t)tensor_cols(r->y) * (size_t)dtype_info(r->y->dtype)->block_bytes;
+    (void)i;
+    for (int64_t t = first; t < last; t++) {
+        if (same)
+            memcpy(tensor_row(r->y, t), tensor_row(r->x, t), bytes);
+        else
+            convert_row(r->k, r->y, r->x, t);
+    }
+}
+
 void cpu_copy(struct device *d, struct tensor *y, const struct tensor *x)
 {
-    const struct cpu_kernels *k = cpu_kernels_of(d);
-    int64_t rows = tensor_rows(y), cols = tensor_cols(y);
-    int n_threads = cpu_threads(d, rows * cols);
-    bool same = x->dtype == y->dtype && !x->scale;
-    size_t row_bytes = (size_t)cols * (size_t)dtype_info(y->dtype)->block_bytes;
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (int64_t t = 0; t < rows; t++) {
-        if (same)
-            memcpy(tensor_row(y, t), tensor_row(x, t), row_bytes);
-        else
-            convert_row(k, y, x, t);
-    }
+    struct rows r = {cpu_kernels_of(d), y, x};
+    cpu_split(cpu_threads(d, tensor_n(y)), tensor_rows(y), 1, copy_rows, &r);
+}
+
+static void gather(const void *ctx, int64_t first, int64_t last, int i)
+{
+    const struct rows *r = ctx;
+    (void)i;
+    for (int64_t t = first; t < last; t++)
+        memcpy(cpu_row(r->y, t), cpu_row(r->x, r->ids[t]),
+               (size_t)tensor_cols(r->y) * sizeof(float));
 }
 
 void cpu_gather_rows(struct device *d, struct tensor *y, const struct tensor *x,
                      const int32_t *rows, int64_t n)
 {
-    int64_t cols = tensor_cols(y);
-    int n_threads = cpu_threads(d, n * cols);
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (int64_t i = 0; i < n; i++)
-        memcpy(cpu_row(y, i), cpu_row(x, rows[i]), (size_t)cols * sizeof(float));
+    struct rows r = {.y = y, .x = x, .ids = rows};
+    cpu_split(cpu_threads(d, n * tensor_cols(y)), n, 1, gather, &r);
+}
+
+struct routing {
+    int32_t *ids;
+    float *weights;
+    const struct tensor *logits;
+    const struct route *r;
+};
+
+static void route_rows(const void *ctx, int64_t first, int64_t last, int i)
+{
+    const struct routing *o = ctx;
+    int64_t k = o->r->top_k;
+    (void)i;
+    for (int64_t t = first; t < last; t++)
+        route_row(o->ids + t * k, o->weights + t * k, cpu_row(o->logits, t), o->r);
 }
 
 void cpu_moe_route(struct device *d, int32_t *ids, float *weights, const struct tensor *logits,
                    const struct route *r)
 {
-    int64_t rows = tensor_rows(logits);
-    int n_threads = cpu_threads(d, rows * r->n_experts * 32);
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (int64_t t = 0; t < rows; t++)
-        route_row(ids + t * r->top_k, weights + t * r->top_k, cpu_row(logits, t), r);
+    struct routing o = {ids, weights, logits, r};
+    cpu_split(cpu_threads(d, tensor_rows(logits) * r->n_experts * 32), tensor_rows(logits), 1,
+              route_rows, &o);
 }

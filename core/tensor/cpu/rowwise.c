@@ -61,74 +61,110 @@ static void few_rows(const struct cpu_kernels *k, struct tensor *y, const struct
     }
 }
 
+struct product {
+    const struct cpu_kernels *k;
+    struct tensor *y;
+    const struct tensor *x, *w;
+    bool add, few;
+    float *scratch; /* [thread][part] */
+    int64_t part;
+};
+
+static void product_columns(const void *ctx, int64_t first, int64_t last, int i)
+{
+    const struct product *p = ctx;
+    if (p->few)
+        few_rows(p->k, p->y, p->x, p->w, first, last, p->add);
+    else if (last > first)
+        rowwise_rows(p->k, p->y, p->x, p->w, first, last, p->add, p->scratch + i * p->part);
+}
+
 void cpu_matmul_rowwise(struct device *d, struct tensor *y, const struct tensor *x,
                         const struct tensor *w, unsigned flags)
 {
-    const struct cpu_kernels *k = cpu_kernels_of(d);
-    int64_t n = tensor_rows(w), part;
-    float *scratch = cpu_scratch_parts(d, N_TILE * (K_TILE + T_TILE * k->lanes), &part);
-    int n_threads = cpu_threads(d, n * tensor_cols(w) * tensor_rows(x));
-    bool few = convert_in_registers(k, w, tensor_rows(x));
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (int i = 0; i < n_threads; i++) {
-        int64_t first, last;
-        cpu_part(n, N_TILE, i, n_threads, &first, &last);
-        if (few)
-            few_rows(k, y, x, w, first, last, flags & MATMUL_ADD);
-        else if (last > first)
-            rowwise_rows(k, y, x, w, first, last, flags & MATMUL_ADD, scratch + i * part);
-    }
+    struct product p = {cpu_kernels_of(d), y, x, w, flags & MATMUL_ADD, false, NULL, 0};
+    p.few = convert_in_registers(p.k, w, tensor_rows(x));
+    p.scratch = cpu_scratch_parts(d, N_TILE * (K_TILE + T_TILE * p.k->lanes), &p.part);
+    cpu_split(cpu_threads(d, tensor_n(w) * tensor_rows(x)), tensor_rows(w), N_TILE, product_columns,
+              &p);
 }
 
 /* A tile of w for dx: rows to sum over x columns of dx. */
 #define SUM_TILE 64
 #define COL_TILE 256
 
-void cpu_matmul_dx_rowwise(struct device *d, struct tensor *dx, const struct tensor *dy,
-                           const struct tensor *w, unsigned flags)
+struct product_dx {
+    const struct cpu_kernels *k;
+    struct tensor *dx;
+    const struct tensor *dy, *w;
+    bool add;
+    float *scratch;
+    int64_t part;
+};
+
+static void dx_columns(const void *ctx, int64_t first, int64_t last, int i)
 {
-    const struct cpu_kernels *k = cpu_kernels_of(d);
-    int64_t rows = tensor_rows(dx), cols = tensor_cols(dx), n_sum = tensor_rows(w), part;
-    float *scratch = cpu_scratch_parts(d, SUM_TILE * COL_TILE, &part);
-    int n_threads = cpu_threads(d, rows * cols * n_sum);
+    const struct product_dx *p = ctx;
+    const struct tensor *w = p->w, *dx = p->dx, *dy = p->dy;
+    int64_t n_sum = tensor_rows(w);
     bool direct = w->dtype == DT_F32;
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (int i = 0; i < n_threads; i++) {
-        int64_t first, last;
-        float *tile = scratch + i * part;
-        cpu_part(cols, 64, i, n_threads, &first, &last);
-        for (int64_t c = first; c < last; c += COL_TILE) {
-            int64_t len = last - c < COL_TILE ? last - c : COL_TILE;
-            for (int64_t n = 0; n == 0 || n < n_sum; n += SUM_TILE) {
-                int64_t m = n_sum - n < SUM_TILE ? n_sum - n : SUM_TILE;
-                for (int64_t j = 0; !direct && j < m; j++)
-                    cpu_row_part(k, w, n + j, c, len, tile + j * COL_TILE);
-                k->nn(rows, len, m, (float *)dy->data + n, dy->ld, 1,
-                      direct ? cpu_row(w, n) + c : tile, direct ? w->ld : COL_TILE,
-                      (float *)dx->data + c, dx->ld, n > 0 || flags & MATMUL_ADD);
-            }
+    float *tile = p->scratch + i * p->part;
+    for (int64_t c = first; c < last; c += COL_TILE) {
+        int64_t len = last - c < COL_TILE ? last - c : COL_TILE;
+        for (int64_t n = 0; n == 0 || n < n_sum; n += SUM_TILE) {
+            int64_t m = n_sum - n < SUM_TILE ? n_sum - n : SUM_TILE;
+            for (int64_t j = 0; !direct && j < m; j++)
+                cpu_row_part(p->k, w, n + j, c, len, tile + j * COL_TILE);
+            p->k->nn(tensor_rows(dx), len, m, (float *)dy->data + n, dy->ld, 1,
+                     direct ? cpu_row(w, n) + c : tile, direct ? w->ld : COL_TILE,
+                     (float *)dx->data + c, dx->ld, n > 0 || p->add);
         }
     }
 }
 
+void cpu_matmul_dx_rowwise(struct device *d, struct tensor *dx, const struct tensor *dy,
+                           const struct tensor *w, unsigned flags)
+{
+    struct product_dx p = {cpu_kernels_of(d), dx, dy, w, flags & MATMUL_ADD, NULL, 0};
+    p.scratch = cpu_scratch_parts(d, SUM_TILE * COL_TILE, &p.part);
+    cpu_split(cpu_threads(d, tensor_n(dx) * tensor_rows(w)), tensor_cols(dx), 64, dx_columns, &p);
+}
+
 /* Block-quantized weights: x is rounded once, then rows of w are split over threads. */
+struct block_product {
+    struct tensor *y;
+    const struct tensor *x, *w;
+    char *acts; /* x as w's type wants it, act_bytes a row */
+    int64_t act_bytes;
+    bool add;
+};
+
+static void encode_rows(const void *ctx, int64_t first, int64_t last, int i)
+{
+    const struct block_product *p = ctx;
+    (void)i;
+    for (int64_t t = first; t < last; t++)
+        block_act_encode(p->w->dtype, cpu_row(p->x, t), p->acts + t * p->act_bytes,
+                         tensor_cols(p->x));
+}
+
+static void block_columns(const void *ctx, int64_t first, int64_t last, int i)
+{
+    const struct block_product *p = ctx;
+    (void)i;
+    if (last > first)
+        block_dot_rows(p->w->dtype, tensor_row(p->w, first), last - first, p->acts,
+                       tensor_rows(p->x), tensor_cols(p->x), (float *)p->y->data + first, p->y->ld,
+                       p->add);
+}
+
 void cpu_matmul_blocks(struct device *d, struct tensor *y, const struct tensor *x,
                        const struct tensor *w, unsigned flags)
 {
     int64_t rows = tensor_rows(x), cols = tensor_cols(x), n = tensor_rows(w);
-    int64_t act_bytes = (int64_t)block_act_bytes(w->dtype, cols);
-    char *acts = cpu_scratch(d, (size_t)(act_bytes * rows));
-    int n_threads = cpu_threads(d, rows * cols);
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (int64_t t = 0; t < rows; t++)
-        block_act_encode(w->dtype, cpu_row(x, t), acts + t * act_bytes, cols);
-    n_threads = cpu_threads(d, rows * cols * n / 2);
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (n_threads > 1)
-    for (int i = 0; i < n_threads; i++) {
-        int64_t first, last;
-        cpu_part(n, 16, i, n_threads, &first, &last);
-        if (last > first)
-            block_dot_rows(w->dtype, tensor_row(w, first), last - first, acts, rows, cols,
-                           (float *)y->data + first, y->ld, flags & MATMUL_ADD);
-    }
+    struct block_product p = {y, x, w, NULL, 0, flags & MATMUL_ADD};
+    p.act_bytes = (int64_t)block_act_bytes(w->dtype, cols);
+    p.acts = cpu_scratch(d, (size_t)(p.act_bytes * rows));
+    cpu_split(cpu_threads(d, rows * cols), rows, 1, encode_rows, &p);
+    cpu_split(cpu_threads(d, rows * cols * n / 2), n, 16, block_columns, &p);
 }
