@@ -45,10 +45,33 @@ static err_code make_absolute(const char **setting, char **owned, struct err *e)
     return *owned ? ERR_OK : ERR_NOMEM;
 }
 
+static const char *missing_setting(const struct train_settings *s)
+{
+    return !s->student ? "student" : !s->corpus ? "corpus" : NULL;
+}
+
 static err_code check_needed(const struct train_settings *s, struct err *e)
 {
-    const char *missing = !s->student ? "student" : !s->corpus ? "corpus" : NULL;
+    const char *missing = missing_setting(s);
     return missing ? err_set(e, ERR_USAGE, "a new run needs --%s", missing) : ERR_OK;
+}
+
+/* --resume may start a run too; without what that needs, the run was meant to be there. */
+static err_code check_run_is_there(const struct train_settings *s, struct err *e)
+{
+    const char *missing = missing_setting(s);
+    if (!s->resume || !missing)
+        return ERR_OK;
+    char *config = path_join(s->out, "config.json", e), *parent = path_dir(s->out, e);
+    err_code rc = config && parent ? ERR_OK : ERR_NOMEM;
+    if (!rc && !file_exists(config)) {
+        rc = err_set(e, ERR_USAGE, "%s: there is no run to continue, and a new one needs --%s",
+                     s->out, missing);
+        file_suggest_below(parent, "metrics.jsonl", e);
+    }
+    mem_free(config);
+    mem_free(parent);
+    return rc;
 }
 
 static err_code default_tokenizer(struct job *j, struct err *e)
@@ -446,7 +469,8 @@ err_code train_run(const struct train_settings *asked, struct train_result *r, s
     if (!s->out)
         return err_set(e, ERR_USAGE, "a run needs --out, its directory");
     err_code rc = train_settings_check(s, e);
-    if (rc || (rc = train_dir_open(&j.dir, s->out, s->resume, e)))
+    if (rc || (rc = check_run_is_there(s, e)) ||
+        (rc = train_dir_open(&j.dir, s->out, s->resume, e)))
         goto done;
     snprintf(r->final_dir, sizeof r->final_dir, "%s/final", j.dir.path);
     if ((rc = resolve_settings(&j, e)))

@@ -29,9 +29,12 @@ static err_code open_metrics(struct train_dir *d, struct err *e)
     d->metrics_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (d->metrics_fd < 0)
         rc = err_errno(e, "cannot open", path);
-    else if (flock(d->metrics_fd, LOCK_EX | LOCK_NB))
+    else if (flock(d->metrics_fd, LOCK_EX | LOCK_NB)) {
         rc =
             err_set(e, ERR_STATE, "%s: another process is training in this run directory", d->path);
+        close(d->metrics_fd);
+        d->metrics_fd = -1;
+    }
     mem_free(path);
     return rc;
 }
@@ -55,12 +58,44 @@ static err_code sweep(const struct train_dir *d, struct err *e)
     return rc;
 }
 
+/* How many directories mkdir -p would make. */
+static err_code count_missing(const char *path, int *n, struct err *e)
+{
+    char *p = mem_strdup(path, e);
+    if (!p)
+        return ERR_NOMEM;
+    for (*n = 0; *p && !file_exists(p); ++*n) {
+        size_t len = strlen(p);
+        while (len && p[len - 1] == '/')
+            len--;
+        while (len && p[len - 1] != '/')
+            len--;
+        p[len] = 0;
+    }
+    mem_free(p);
+    return ERR_OK;
+}
+
+/* A start that came to nothing (a wrong student or corpus) leaves the disk as it was. */
+static void remove_unused(struct train_dir *d)
+{
+    char *config = train_dir_path(d, "config.json", NULL);
+    char *metrics = train_dir_path(d, "metrics.jsonl", NULL);
+    if (config && metrics && !file_exists(config) && lseek(d->metrics_fd, 0, SEEK_END) == 0) {
+        unlink(metrics);
+        for (; d->n_made && !rmdir(d->path); d->n_made--)
+            *strrchr(d->path, '/') = 0;
+    }
+    mem_free(config);
+    mem_free(metrics);
+}
+
 err_code train_dir_open(struct train_dir *d, const char *path, bool resume, struct err *e)
 {
     memset(d, 0, sizeof *d);
     d->metrics_fd = -1;
-    err_code rc = file_make_dir(path, e);
-    if (rc)
+    err_code rc = count_missing(path, &d->n_made, e);
+    if (rc || (rc = file_make_dir(path, e)))
         return rc;
     char *real = realpath(path, NULL);
     if (!real)
@@ -85,8 +120,10 @@ err_code train_dir_open(struct train_dir *d, const char *path, bool resume, stru
 
 void train_dir_close(struct train_dir *d)
 {
-    if (d->metrics_fd >= 0 && d->path)
+    if (d->metrics_fd >= 0 && d->path) {
+        remove_unused(d);
         close(d->metrics_fd);
+    }
     json_close(&d->config);
     mem_free(d->path);
     *d = (struct train_dir){.metrics_fd = -1};

@@ -9,11 +9,12 @@
 
 struct train_dir {
     char *path;
+    int n_made;         /* directories that opening made: path and its parents */
     int metrics_fd;     /* locked while the run is open */
     struct json config; /* of an earlier start; root NULL: a new run */
 };
 /* Makes or opens it. An existing run without `resume`, or one that another process is training:
- * ERR_STATE. */
+ * ERR_STATE. Closing removes what opening made when no config was written. */
 err_code train_dir_open(struct train_dir *d, const char *path, bool resume, struct err *e);
 void train_dir_close(struct train_dir *d);
 bool train_dir_finished(const struct train_dir *d);

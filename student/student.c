@@ -174,6 +174,8 @@ static err_code open_source(struct student *s, const char *path, struct err *e)
     if (file_is_dir(path)) {
         char *config = path_join(path, "config.json", e);
         err_code rc = config ? json_open(&s->source, config, 16 << 20, e) : ERR_NOMEM;
+        if (rc == ERR_NOTFOUND)
+            file_suggest_below(path, "config.json", e);
         mem_free(config);
         return rc;
     }

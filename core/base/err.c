@@ -46,6 +46,19 @@ err_code err_context(struct err *e, const char *fmt, ...)
     return e->code;
 }
 
+err_code err_add(struct err *e, const char *fmt, ...)
+{
+    if (!e)
+        return ERR_STATE;
+    size_t n = strlen(e->msg);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(e->msg + n, sizeof e->msg - n, fmt, ap);
+    va_end(ap);
+    clean(e->msg);
+    return e->code;
+}
+
 err_code err_errno(struct err *e, const char *what, const char *path)
 {
     int n = errno;

@@ -43,6 +43,9 @@ err_code err_setv(struct err *e, err_code code, const char *fmt, va_list ap);
 /* Puts "context: " in front of the message that stands in e; returns e's code. */
 err_code err_context(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Puts more behind the message that stands in e; returns e's code. */
+err_code err_add(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 /* ERR_IO with errno's text at the end: "what path: No such file or directory". A missing file
  * (ENOENT) becomes ERR_NOTFOUND. */
 err_code err_errno(struct err *e, const char *what, const char *path);

@@ -89,6 +89,21 @@ err_code file_read(const char *path, size_t max_bytes, struct buf *out, struct e
     return rc;
 }
 
+/* errno's reason why path cannot be made; a missing directory is the usual one. */
+static err_code cannot_create(const char *path, struct err *e)
+{
+    int n = errno;
+    char *dir = path_dir(path, NULL);
+    bool no_dir = n == ENOENT && dir && !file_exists(dir);
+    errno = n;
+    err_code rc =
+        no_dir ? err_set(e, ERR_NOTFOUND,
+                         "cannot write %s: there is no directory %s; make it first", path, dir)
+               : err_errno(e, "cannot write", path);
+    mem_free(dir);
+    return rc;
+}
+
 err_code file_writer_open(struct file_writer *w, const char *path, struct err *e)
 {
     memset(w, 0, sizeof *w);
@@ -107,24 +122,20 @@ err_code file_writer_open(struct file_writer *w, const char *path, struct err *e
         return ERR_NOMEM;
     unlink(w->tmp); /* of a dead process that had our number; "x": never through somebody's link */
     w->f = fopen(w->tmp, "wbxe");
-    if (!w->f)
-        return err_errno(e, "cannot create", w->tmp);
-    return ERR_OK;
+    return w->f ? ERR_OK : cannot_create(path, e);
 }
 
 err_code file_writer_add(struct file_writer *w, const void *data, size_t n, struct err *e)
 {
     if (n && fwrite(data, 1, n, w->f) != n)
-        return err_errno(e, "cannot write", w->tmp);
+        return err_errno(e, "cannot write", w->path);
     w->n_bytes += n;
     return ERR_OK;
 }
 
 static err_code sync_parent(const char *path, struct err *e)
 {
-    const char *slash = strrchr(path, '/');
-    char *dir =
-        slash ? mem_strndup(path, (size_t)(slash - path) + (slash == path), e) : mem_strdup(".", e);
+    char *dir = path_dir(path, e);
     if (!dir)
         return ERR_NOMEM;
     err_code rc = file_sync_dir(dir, e);
@@ -135,11 +146,11 @@ static err_code sync_parent(const char *path, struct err *e)
 err_code file_writer_commit(struct file_writer *w, struct err *e)
 {
     if (fflush(w->f) || fsync(fileno(w->f)))
-        return err_errno(e, "cannot write", w->tmp);
+        return err_errno(e, "cannot write", w->path);
     int bad = fclose(w->f);
     w->f = NULL;
     if (bad)
-        return err_errno(e, "cannot write", w->tmp);
+        return err_errno(e, "cannot write", w->path);
     if (rename(w->tmp, w->path))
         return err_errno(e, "cannot replace", w->path);
     mem_free(w->tmp);
@@ -254,6 +265,33 @@ err_code file_remove_tree(const char *path, struct err *e)
     return rc;
 }
 
+static bool holds(const char *dir, const char *sub, const char *name)
+{
+    struct buf path = {0};
+    bool there = !buf_printf(&path, NULL, "%s/%s/%s", dir, sub, name) && file_exists(path.data);
+    buf_dispose(&path);
+    return there;
+}
+
+void file_suggest_below(const char *dir, const char *name, struct err *e)
+{
+    enum { MOST = 3 };
+    struct dirent **list;
+    int n = scandir(dir, &list, NULL, alphasort), n_found = 0;
+    bool here = !strcmp(dir, ".");
+    for (int i = 0; i < n; i++) {
+        const char *sub = list[i]->d_name;
+        if (n_found < MOST && *sub != '.' && holds(dir, sub, name))
+            err_add(e, "%s%s%s%s", n_found++ ? " or " : "; did you mean ", here ? "" : dir,
+                    here || dir[strlen(dir) - 1] == '/' ? "" : "/", sub);
+        free(list[i]);
+    }
+    if (n >= 0)
+        free(list);
+    if (n_found)
+        err_add(e, "?");
+}
+
 err_code file_sync_dir(const char *path, struct err *e)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -295,4 +333,11 @@ const char *path_base(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
+}
+
+char *path_dir(const char *path, struct err *e)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? mem_strndup(path, (size_t)(slash - path) + (slash == path), e)
+                 : mem_strdup(".", e);
 }

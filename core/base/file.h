@@ -21,7 +21,8 @@ err_code file_read(const char *path, size_t max_bytes, struct buf *out, struct e
 /* Atomic replacement: writes go to a temporary name beside path; file_writer_commit flushes them
  * to disk and renames; file_writer_close without a commit removes the temporary. So a reader
  * sees the old file or the whole new one, never a part. A path that is a directory, a device or a
- * pipe is ERR_USAGE.
+ * pipe is ERR_USAGE, one in a directory that is not there ERR_NOTFOUND. Errors name path, never the
+ * temporary.
  *
  *     struct file_writer w = {0};
  *     if ((rc = file_writer_open(&w, path, e))) goto done;
@@ -51,6 +52,9 @@ err_code file_size(const char *path, uint64_t *bytes, struct err *e);
 err_code file_make_dir(const char *path, struct err *e);
 /* rm -r; a path that is not there is fine. Symbolic links are removed, never followed. */
 err_code file_remove_tree(const char *path, struct err *e);
+/* For errors about a file that is not in dir: when directories just below have one of that name,
+ * adds "; did you mean dir/a or dir/b?" to e (three at most). Nothing else is changed. */
+void file_suggest_below(const char *dir, const char *name, struct err *e);
 /* fsync of a directory, so that names created in it survive a crash. */
 err_code file_sync_dir(const char *path, struct err *e);
 
@@ -59,6 +63,9 @@ char *path_join(const char *dir, const char *name, struct err *e);
 /* Is name a plain relative path that stays below its directory: not empty, not absolute, no ".."
  * component, no backslash, no NUL? For names that come out of files. */
 bool path_is_contained(const char *name);
+/* The directory that path stands in: "a" for "a/b", "." for "b", "/" for "/b". NULL with e filled
+ * when memory is short. Caller frees with mem_free. */
+char *path_dir(const char *path, struct err *e);
 /* The part after the last slash. */
 const char *path_base(const char *path);
 

@@ -248,10 +248,12 @@ static err_code no_weights(const char *dir, struct err *e)
                            "%s: %s is a pickle file, which can run code when it is read; convert "
                            "it to safetensors (transformers: save_pretrained)",
                            dir, pickles[i]);
-    return err_set(e, ERR_NOTFOUND,
-                   "%s: no model there: neither model.safetensors nor " INDEX_NAME
-                   " (a GGUF file is named itself, not its directory)",
-                   dir);
+    err_set(e, ERR_NOTFOUND,
+            "%s: no model there: neither model.safetensors nor " INDEX_NAME
+            " (a GGUF file is named itself, not its directory)",
+            dir);
+    file_suggest_below(dir, "config.json", e);
+    return ERR_NOTFOUND;
 }
 
 static err_code open_dir(struct weights *w, struct err *e)

@@ -406,6 +406,8 @@ static err_code load_json(struct tokenizer *t, const char *dir, struct err *e)
 {
     struct json j = {0};
     err_code rc = json_open(&j, t->name, MAX_JSON_BYTES, e);
+    if (rc == ERR_NOTFOUND)
+        file_suggest_below(dir, "tokenizer.json", e);
     const cJSON *model = json_at(j.root, "model");
     if (!rc)
         rc = check_model(t, &j, model, e);

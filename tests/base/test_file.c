@@ -106,13 +106,19 @@ static void writing_where_one_cannot_is_named(void **state)
     (void)state;
     struct err e = {0};
     assert_int_equal(file_replace(in_dir("no/such/dir/x"), "a", 1, &e), ERR_NOTFOUND);
-    assert_non_null(strstr(e.msg, in_dir("no/such/dir/x")));
+    assert_non_null(strstr(e.msg, in_dir("no/such/dir/x: there is no directory")));
+    assert_null(strstr(e.msg, ".tmp")); /* what the user named, not what we write meanwhile */
+    char name[300] = "";
+    memset(name, 'n', sizeof name - 1);
+    assert_int_equal(file_replace(in_dir(name), "a", 1, &e), ERR_IO);
+    assert_non_null(strstr(e.msg, "nnn: File name too long"));
     /* A full disk shows at the latest when the file is committed. */
     struct file_writer w;
     if (file_exists("/dev/full") && file_writer_open(&w, in_dir("full"), &e) == 0) {
         assert_non_null(freopen("/dev/full", "w", w.f));
         err_code rc = file_writer_add(&w, "x", 1, &e);
         assert_int_equal(rc ? rc : file_writer_commit(&w, &e), ERR_IO);
+        assert_null(strstr(e.msg, ".tmp"));
         file_writer_close(&w);
         assert_false(file_exists(in_dir("full")));
     }
@@ -150,6 +156,30 @@ static void trees_are_made_and_removed(void **state)
     assert_false(file_exists(in_dir("t")));
     assert_content(in_dir("kept"), "kept");
     assert_int_equal(file_remove_tree(in_dir("t"), &e), 0);
+}
+
+static void a_near_directory_is_suggested(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    assert_int_equal(file_make_dir(in_dir("s/model"), &e), 0);
+    assert_int_equal(file_make_dir(in_dir("s/other"), &e), 0);
+    err_set(&e, ERR_NOTFOUND, "not here");
+    file_suggest_below(in_dir("s"), "config.json", &e);
+    assert_string_equal(e.msg, "not here"); /* nothing below has one */
+    write_text(in_dir("s/model/config.json"), "{}");
+    file_suggest_below(in_dir("s"), "config.json", &e);
+    char want[600];
+    snprintf(want, sizeof want, "not here; did you mean %s?", in_dir("s/model"));
+    assert_string_equal(e.msg, want);
+    write_text(in_dir("s/other/config.json"), "{}");
+    err_set(&e, ERR_NOTFOUND, "not here");
+    file_suggest_below(in_dir("s/"), "config.json", &e);
+    snprintf(want, sizeof want, "not here; did you mean %s or %s?", in_dir("s/model"),
+             in_dir("s/other"));
+    assert_string_equal(e.msg, want);
+    file_suggest_below(in_dir("absent"), "config.json", &e);
+    assert_string_equal(e.msg, want);
 }
 
 static void copies_are_equal(void **state)
@@ -205,6 +235,7 @@ int main(void)
         cmocka_unit_test(writing_where_one_cannot_is_named),
         cmocka_unit_test(only_a_file_is_replaced),
         cmocka_unit_test(trees_are_made_and_removed),
+        cmocka_unit_test(a_near_directory_is_suggested),
         cmocka_unit_test(copies_are_equal),
         cmocka_unit_test(climbing_paths_are_seen),
         cmocka_unit_test(paths_are_joined),

@@ -34,7 +34,7 @@ for c in generate-traces distill quantize-and-export eval chat corpus inspect to
     expect 0 "" $decant $c --help
     grep -q "decant $c" "$dir/out" || fail "$c --help shows no example"
 done
-expect 2 "--teacher DIR|GGUF is required" $decant generate-traces
+expect 2 "--teacher DIR|GGUF|URL is required" $decant generate-traces
 expect 2 "is not an option" $decant eval --modle x
 expect 2 "whole number" $decant eval --model x --problems y --samples many
 expect 2 "1 to" $decant eval --model x --problems y --samples 0
@@ -61,7 +61,27 @@ expect 1 "bad.jsonl:2" $decant generate-traces --teacher $teacher --prompts "$di
 expect 0 "" $decant distill --student $base --corpus "$dir/c.db" --out "$dir/run" --epochs 1 \
     --batch-tokens 1024 --max-length 256
 [ -f "$dir/run/final/model.safetensors" ] && [ -f "$dir/run/metrics.jsonl" ] || fail "no final"
-expect 1 "" $decant distill --student "$dir/nothing" --corpus "$dir/c.db" --out "$dir/run2"
+
+# a start that failed leaves nothing behind, and says where a run or a model may be
+expect 1 "no-student" $decant distill --student "$dir/no-student" --corpus "$dir/c.db" --out "$dir/new/run2"
+expect 1 "no.db" $decant distill --student $base --corpus "$dir/no.db" --out "$dir/run2"
+[ ! -e "$dir/new" ] && [ ! -e "$dir/run2" ] || fail "a failed distill left its directory"
+mkdir "$dir/mine"
+expect 1 "no.db" $decant distill --student $base --corpus "$dir/no.db" --out "$dir/mine"
+rmdir "$dir/mine" || fail "a failed distill took or filled the user's directory"
+expect 2 "there is no run to continue, and a new one needs --student; did you mean $dir/run?" \
+    $decant distill --out "$dir/rum" --resume
+[ ! -e "$dir/rum" ] || fail "a mistyped --resume made a directory"
+near="did you mean examples/tiny-base/model?"
+expect 1 "examples/tiny-base/model?" $decant distill --student examples/tiny-base --corpus "$dir/c.db" --out "$dir/run2"
+expect 1 "$near" $decant inspect --model examples/tiny-base
+expect 1 "$near" $decant tokenize --model examples/tiny-base --file "$dir/train.jsonl"
+expect 1 "$near" $decant chat --model examples/tiny-base --prompt x
+expect 1 "$near" $decant quantize-and-export --model examples/tiny-base --out "$dir/x.gguf"
+expect 1 "did you mean examples/tiny-r1/model?" $decant generate-traces --teacher examples/tiny-r1 \
+    --prompts "$dir/train.jsonl" --corpus "$dir/e.db"
+expect 1 "cannot write $dir/nodir/x.gguf: there is no directory $dir/nodir" \
+    $decant quantize-and-export --model "$dir/run/final" --out "$dir/nodir/x.gguf"
 
 # export, in every type; eval on a GGUF and on a directory give the same kind of answer
 for type in f16 q8_0 q4_0 q4_k_m; do
