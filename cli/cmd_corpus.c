@@ -9,6 +9,7 @@ extern const struct command corpus_import_command;
 extern const struct command corpus_stats_command;
 extern const struct command corpus_show_command;
 extern const struct command corpus_verify_command;
+extern const struct command corpus_dedup_command;
 extern const struct command corpus_export_command;
 
 /* clang-format off */
@@ -17,6 +18,7 @@ static const struct command *const parts[] = {
     &corpus_stats_command,
     &corpus_show_command,
     &corpus_verify_command,
+    &corpus_dedup_command,
     &corpus_export_command,
 };
 /* clang-format on */

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Marks gather in a temporary table of the connection, (kind, id) -> reason, and are compared with
- * what the corpus has in one transaction at the end. */
+/* Marks gather in a temporary table of the connection, (kind, id) -> reason, one for traces and one
+ * for prompts, and are compared with what the corpus has in one transaction at the end. */
 struct corpus_marks {
     struct corpus *c;
     char *kind;
@@ -28,6 +28,20 @@ static err_code check_kind(const char *kind, struct err *e)
     return ERR_OK;
 }
 
+#define CREATE(MARKED)                                                                             \
+    "CREATE TEMP TABLE IF NOT EXISTS " MARKED " (kind TEXT NOT NULL, id INTEGER NOT NULL, "        \
+    "reason TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID"
+#define INSERT(MARKED)                                                                             \
+    "INSERT OR REPLACE INTO temp." MARKED " (kind, id, reason) VALUES (?1, ?2, ?3)"
+static const char *const create_statements[] = {
+    [CORPUS_MARK_TRACES] = CREATE("marked_traces"),
+    [CORPUS_MARK_PROMPTS] = CREATE("marked_prompts"),
+};
+static const char *const add_statements[] = {
+    [CORPUS_MARK_TRACES] = INSERT("marked_traces"),
+    [CORPUS_MARK_PROMPTS] = INSERT("marked_prompts"),
+};
+
 err_code corpus_marks_begin(struct corpus *c, const char *kind, enum corpus_mark_on on, int version,
                             struct corpus_marks **out, struct err *e)
 {
@@ -39,17 +53,9 @@ err_code corpus_marks_begin(struct corpus *c, const char *kind, enum corpus_mark
     if (!m)
         return ERR_NOMEM;
     *m = (struct corpus_marks){.c = c, .on = on, .version = version, .kind = mem_strdup(kind, e)};
-    rc = m->kind
-             ? sql_exec(c,
-                        "CREATE TEMP TABLE IF NOT EXISTS marked (kind TEXT NOT NULL, id INTEGER "
-                        "NOT NULL, reason TEXT, PRIMARY KEY (kind, id)) WITHOUT ROWID",
-                        "cannot be marked", e)
-             : ERR_NOMEM;
+    rc = m->kind ? sql_exec(c, create_statements[on], "cannot be marked", e) : ERR_NOMEM;
     if (!rc)
-        rc =
-            sql_prepare(c->db, c->path,
-                        "INSERT OR REPLACE INTO temp.marked (kind, id, reason) VALUES (?1, ?2, ?3)",
-                        &m->add, e);
+        rc = sql_prepare(c->db, c->path, add_statements[on], &m->add, e);
     if (rc) {
         corpus_marks_end(m);
         return rc;
@@ -86,22 +92,23 @@ static err_code run(struct corpus_marks *m, const char *sql, int64_t *n, struct 
 #define NOW "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 /* An id that is not (or no longer) in the corpus is passed over. A row that stays as it was is not
  * written; one with another reason or version counts neither as new nor as cleared. */
-#define SQL(TABLE, ID, OF)                                                                         \
+#define SQL(TABLE, ID, OF, MARKED)                                                                 \
     {                                                                                              \
-        "DELETE FROM " TABLE " WHERE kind = ?1 AND " ID                                            \
-        " NOT IN (SELECT id FROM temp.marked WHERE kind = ?1)",                                    \
+        "DELETE FROM " TABLE " WHERE kind = ?1 AND " ID " NOT IN (SELECT id FROM temp." MARKED     \
+        " WHERE kind = ?1)",                                                                       \
             "UPDATE " TABLE " SET reason = k.reason, version = ?2, created_at = " NOW              \
-            " FROM temp.marked k WHERE k.kind = ?1 AND " TABLE ".kind = ?1 AND " TABLE "." ID      \
+            " FROM temp." MARKED " k WHERE k.kind = ?1 AND " TABLE ".kind = ?1 AND " TABLE "." ID  \
             " = k.id AND (" TABLE ".reason IS NOT k.reason OR " TABLE ".version <> ?2)",           \
             "INSERT INTO " TABLE " (" ID ", kind, value, reason, version, created_at) "            \
-            "SELECT k.id, k.kind, 'yes', k.reason, ?2, " NOW " FROM temp.marked k JOIN " OF        \
+            "SELECT k.id, k.kind, 'yes', k.reason, ?2, " NOW " FROM temp." MARKED " k JOIN " OF    \
             " o ON o.id = k.id WHERE k.kind = ?1 ON CONFLICT (" ID ", kind) DO NOTHING",           \
-            "SELECT count(*) FROM " TABLE " WHERE kind = ?1"                                       \
+            "SELECT count(*) FROM " TABLE " WHERE kind = ?1",                                      \
+            "DELETE FROM temp." MARKED " WHERE kind = ?1"                                          \
     }
-enum { CLEAR, UPDATE, ADD, COUNT };
-static const char *const statements[][4] = {
-    [CORPUS_MARK_TRACES] = SQL("verdicts", "trace_id", "traces"),
-    [CORPUS_MARK_PROMPTS] = SQL("prompt_verdicts", "prompt_id", "prompts"),
+enum { CLEAR, UPDATE, ADD, COUNT, FORGET };
+static const char *const statements[][5] = {
+    [CORPUS_MARK_TRACES] = SQL("verdicts", "trace_id", "traces", "marked_traces"),
+    [CORPUS_MARK_PROMPTS] = SQL("prompt_verdicts", "prompt_id", "prompts", "marked_prompts"),
 };
 
 static err_code count(struct corpus_marks *m, int64_t *n, struct err *e)
@@ -146,7 +153,18 @@ void corpus_marks_end(struct corpus_marks *m)
         return;
     sqlite3_finalize(m->add);
     if (m->kind)
-        run(m, "DELETE FROM temp.marked WHERE kind = ?1", &n, NULL);
+        run(m, statements[m->on][FORGET], &n, NULL);
     mem_free(m->kind);
     mem_free(m);
+}
+
+err_code corpus_marks_clear(struct corpus *c, const char *kind, enum corpus_mark_on on,
+                            struct marks_summary *sum, struct err *e)
+{
+    struct corpus_marks *m;
+    err_code rc = corpus_marks_begin(c, kind, on, 0, &m, e);
+    if (!rc)
+        rc = corpus_marks_commit(m, sum, e);
+    corpus_marks_end(m);
+    return rc;
 }
