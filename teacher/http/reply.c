@@ -225,8 +225,12 @@ static bool bad_error(struct http_reply *r, struct span error)
     if (*error.p == '{') {
         static const char *const words[] = {"message", "detail", "msg", "type", "code"};
         message = (struct span){0};
-        for (size_t i = 0; i < sizeof words / sizeof *words && !is_said(message); i++)
+        for (size_t i = 0; i < sizeof words / sizeof *words && !is_said(message); i++) {
             message = scan_at(error, words[i]);
+            struct scan in = scan_into(message); /* FastAPI: a list of {"loc", "msg"} */
+            if (message.p && *message.p == '[' && scan_item(&in, &message))
+                message = scan_at(message, "msg");
+        }
         number = scan_at(error, "code");
         if (!number.p)
             number = scan_at(error, "status");
@@ -295,8 +299,6 @@ static bool take_choice(struct http_reply *r, struct span choice)
         return false;
     if (is_error(error))
         return bad_error(r, error);
-    if (span_is(finish, "error"))
-        return bad_text(r, "the server ended the answer with an error");
     if (!r->finish[0])
         keep_string(finish, r->finish, sizeof r->finish);
     return true;
@@ -368,6 +370,8 @@ static bool take_object(struct http_reply *r, struct span object, const struct s
     }
     if (is_error(error))
         return bad_error(r, error);
+    if (!strcmp(r->finish, "error"))
+        return bad_text(r, "the server ended the answer with an error");
     if (span_is_null(choices) && span_is_null(usage) && (is_error(words) || (ev && ev->error)))
         return bad_error(r, object);
     return true;

@@ -76,7 +76,8 @@ static bool take_line(struct sse *s, const char *line, size_t n, bool blank_next
         s->id = whole_number(value, n_value);
         return true;
     } else if (!is(line, n_name, "data") && !is(line, n_name, "error")) {
-        if (!s->n_other && !is(line, n_name, "retry")) {
+        bool cut = n < 5 && !memcmp(line, "data:", n); /* at the end of a broken stream */
+        if (!s->n_other && !cut && !is(line, n_name, "retry")) {
             s->n_other = n < sizeof s->other ? n : sizeof s->other;
             memcpy(s->other, line, s->n_other);
         }
