@@ -1,6 +1,7 @@
 # decant: make (the binary), make test, make demo, make bench, make asan, make check-interop,
 # make format, make deps, make clean.  DEPS=0 installs nothing and names what is missing.
-# BUILD=dir builds elsewhere; SAN=1 adds AddressSanitizer and UBSan (make asan does both).
+# BUILD=dir builds elsewhere; SAN=1 adds AddressSanitizer and UBSan (make asan does both);
+# WERROR=1 makes warnings errors, as CI does; V=1 shows the compiler's commands.
 
 BUILD ?= build
 CC ?= cc
@@ -23,7 +24,10 @@ SERVER_OBJ := $(SERVER_SRC:%.c=$(BUILD)/%.o)
 LIB = $(BUILD)/libdecant.a
 VERSION := $(shell cat VERSION)
 
-WARN = -Wall -Wextra -Werror -Wno-missing-field-initializers
+WARN = -Wall -Wextra -Wno-missing-field-initializers
+ifeq ($(WERROR),1)
+  WARN += -Werror
+endif
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c17 $(WARN) $(CFLAGS) -fopenmp -D_GNU_SOURCE -DDECANT_VERSION='"$(VERSION)"' \
              -I. -I$(BUILD) $(shell pkg-config --cflags $(PC_LIBS) 2>/dev/null)
@@ -33,35 +37,51 @@ ifeq ($(SAN),1)
   LIBS += -fsanitize=address,undefined
 endif
 
+# A line for each thing made, or with V=1 its command.
+ifeq ($(V),1)
+  say =
+  Q =
+else
+  say = @echo "$(1) $(2)"
+  Q = @
+endif
+
 all: deps
 	@$(MAKE) --no-print-directory $(BUILD)/decant
 
 $(BUILD)/decant: $(CLI_OBJ) $(LIB)
-	$(CC) -o $@ $(CLI_OBJ) $(LIB) $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -o $@ $(CLI_OBJ) $(LIB) $(LIBS)
 
 $(LIB): $(OBJ)
 	@rm -f $@
-	ar rcs $@ $(OBJ)
+	$(call say,AR,$@)
+	$(Q)ar rcs $@ $(OBJ)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # The corpus's schema as C string literals, for dataset/schema.c.
 $(BUILD)/dataset/%.inc: dataset/%.sql
 	@mkdir -p $(@D)
-	sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $< >$@
+	$(call say,SQL,$<)
+	$(Q)sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $< >$@
 $(BUILD)/dataset/schema.o: $(patsubst %.sql,$(BUILD)/%.inc,$(wildcard dataset/*.sql))
 
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
-	$(CC) -o $@ $< $(LIB) $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -o $@ $< $(LIB) $(LIBS)
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
-	$(CC) -o $@ $< $(LIB) $(LIBS) -lcmocka
+	$(call say,LINK,$@)
+	$(Q)$(CC) -o $@ $< $(LIB) $(LIBS) -lcmocka
 
 # The HTTP teacher of the tests; nothing else uses libmicrohttpd and zlib.
 $(SERVER): $(SERVER_OBJ)
-	$(CC) -o $@ $(SERVER_OBJ) $(LIBS) $(shell pkg-config --libs libmicrohttpd zlib 2>/dev/null)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -o $@ $(SERVER_OBJ) $(LIBS) $(shell pkg-config --libs libmicrohttpd zlib 2>/dev/null)
 
 -include $(OBJ:.o=.d) $(SERVER_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:%=%.d) $(BENCHES:%=%.d)
 .PRECIOUS: $(BUILD)/%.o
@@ -96,7 +116,7 @@ format:
 	clang-format -i $(SRC) $(CLI_SRC) $(TEST_SRC) $(BENCH_SRC) $(SERVER_SRC) $(shell find $(ROOMS) cli tests -name '*.h')
 
 clean:
-	rm -rf build build-asan
+	rm -rf build build-asan build-clang
 
 .PHONY: all binaries benches test asan bench demo check-interop deps format clean
 .DEFAULT_GOAL := all

@@ -1,4 +1,5 @@
 #include "quant/encode_impl.h"
+#include "core/base/isa.h"
 
 #include <assert.h>
 #include <math.h>
@@ -32,7 +33,7 @@ static encode_fn *find(enum encode_isa isa, enum dtype t)
     if ((unsigned)t >= DT_COUNT)
         return NULL;
 #if defined(__x86_64__)
-    if (isa == ENCODE_AVX2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c"))
+    if (isa == ENCODE_AVX2 && isa_avx2())
         return avx2[t];
 #endif
     return isa == ENCODE_PORTABLE ? portable[t] : NULL;
@@ -81,7 +82,7 @@ static float most(enum dtype t)
 static bool row_fits(const float *x, int64_t k, float limit)
 {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2")) {
+    if (isa_avx2()) {
         uint32_t bits;
         memcpy(&bits, &limit, 4);
         return encode_amax_bits_avx2(x, k) <= bits;

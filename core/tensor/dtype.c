@@ -1,4 +1,5 @@
 #include "core/tensor/dtype.h"
+#include "core/base/isa.h"
 
 #include <math.h>
 #include <string.h>
@@ -325,7 +326,7 @@ AVX2 static size_t f8_to_f32_avx2(const uint8_t *src, float *dst, size_t n)
 
 static size_t to_f32_avx2(enum dtype t, const void *src, float *dst, size_t n)
 {
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("f16c"))
+    if (!isa_avx2())
         return 0;
     return t == DT_F16       ? f16_to_f32_avx2(src, dst, n)
            : t == DT_BF16    ? bf16_to_f32_avx2(src, dst, n)

@@ -1,4 +1,5 @@
 #include "core/tensor/cpu/block_dot_impl.h"
+#include "core/base/isa.h"
 
 #include <assert.h>
 #include <math.h>
@@ -182,14 +183,12 @@ bool block_dot_rows_isa(enum block_isa isa, enum dtype w, const void *weights, i
     switch (k > 0 ? isa : BLOCK_PORTABLE) {
 #if defined(__x86_64__)
     case BLOCK_AVX2:
-        if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
-            !__builtin_cpu_supports("f16c"))
+        if (!isa_avx2())
             return false;
         block_dot_avx2(w, &job);
         return true;
     case BLOCK_AVX512:
-        if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512bw") ||
-            !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
+        if (!isa_avx512_vnni())
             return false;
         block_dot_avx512(w, &job);
         return true;

@@ -1,4 +1,5 @@
 #include "core/tensor/cpu/cpu.h"
+#include "core/base/isa.h"
 #include "core/base/mem.h"
 
 #include <cblas.h>
@@ -78,13 +79,9 @@ int cpu_kernels_list(const struct cpu_kernels *out[3])
 {
     int n = 0;
 #if defined(__x86_64__) && defined(__GNUC__)
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                __builtin_cpu_supports("f16c");
-    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    if (avx512)
+    if (isa_avx512())
         out[n++] = cpu_kernels_avx512;
-    if (avx2)
+    if (isa_avx2())
         out[n++] = cpu_kernels_avx2;
 #endif
     out[n++] = &cpu_kernels_portable;

@@ -3,7 +3,11 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
 #pragma GCC target("avx2,fma,f16c")
+#endif
 #define LANES 8
 
 #include "core/tensor/cpu/vec.h"
@@ -59,6 +63,9 @@ INLINE vf v_load_f8(const uint8_t *p)
 
 static const struct cpu_kernels table = KERNELS_TABLE;
 const struct cpu_kernels *const cpu_kernels_avx2 = &table;
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
 #else
 const struct cpu_kernels *const cpu_kernels_avx2 = NULL;
 #endif

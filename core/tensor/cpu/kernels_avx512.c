@@ -3,7 +3,13 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
+#ifdef __clang__
+#pragma clang attribute push(                                                                      \
+    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq"))),                   \
+    apply_to = function)
+#else
 #pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512")
+#endif
 #define LANES 16
 
 #include "core/tensor/cpu/vec.h"
@@ -55,6 +61,9 @@ INLINE vf v_load_f8(const uint8_t *p)
 
 static const struct cpu_kernels table = KERNELS_TABLE;
 const struct cpu_kernels *const cpu_kernels_avx512 = &table;
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
 #else
 const struct cpu_kernels *const cpu_kernels_avx512 = NULL;
 #endif

@@ -51,10 +51,9 @@ static void to_f32(enum dtype t, const void *src, float *dst, size_t n, float sc
 /* Sums of four folded vectors: [sum a, sum b, sum c, sum d], each as (0 + 2) + (1 + 3). */
 INLINE v4 v4_sums(v4 a, v4 b, v4 c, v4 d)
 {
-    v4 ab = __builtin_shuffle(a, b, (v4i){0, 4, 1, 5}) + __builtin_shuffle(a, b, (v4i){2, 6, 3, 7});
-    v4 cd = __builtin_shuffle(c, d, (v4i){0, 4, 1, 5}) + __builtin_shuffle(c, d, (v4i){2, 6, 3, 7});
-    return __builtin_shuffle(ab, cd, (v4i){0, 1, 4, 5}) +
-           __builtin_shuffle(ab, cd, (v4i){2, 3, 6, 7});
+    v4 ab = V4_PICK(a, b, 0, 4, 1, 5) + V4_PICK(a, b, 2, 6, 3, 7);
+    v4 cd = V4_PICK(c, d, 0, 4, 1, 5) + V4_PICK(c, d, 2, 6, 3, 7);
+    return V4_PICK(ab, cd, 0, 1, 4, 5) + V4_PICK(ab, cd, 2, 3, 6, 7);
 }
 
 INLINE float v_sum(vf v)
@@ -402,14 +401,14 @@ static void transpose(float *dst, int64_t ld_dst, const float *src, int64_t ld_s
             v4 r[4];
             for (int l = 0; l < 4; l++)
                 memcpy(&r[l], src + (i + l) * ld_src + j, sizeof r[l]);
-            v4 a = __builtin_shuffle(r[0], r[1], (v4i){0, 4, 1, 5});
-            v4 b = __builtin_shuffle(r[0], r[1], (v4i){2, 6, 3, 7});
-            v4 c = __builtin_shuffle(r[2], r[3], (v4i){0, 4, 1, 5});
-            v4 d = __builtin_shuffle(r[2], r[3], (v4i){2, 6, 3, 7});
-            r[0] = __builtin_shuffle(a, c, (v4i){0, 1, 4, 5});
-            r[1] = __builtin_shuffle(a, c, (v4i){2, 3, 6, 7});
-            r[2] = __builtin_shuffle(b, d, (v4i){0, 1, 4, 5});
-            r[3] = __builtin_shuffle(b, d, (v4i){2, 3, 6, 7});
+            v4 a = V4_PICK(r[0], r[1], 0, 4, 1, 5);
+            v4 b = V4_PICK(r[0], r[1], 2, 6, 3, 7);
+            v4 c = V4_PICK(r[2], r[3], 0, 4, 1, 5);
+            v4 d = V4_PICK(r[2], r[3], 2, 6, 3, 7);
+            r[0] = V4_PICK(a, c, 0, 1, 4, 5);
+            r[1] = V4_PICK(a, c, 2, 3, 6, 7);
+            r[2] = V4_PICK(b, d, 0, 1, 4, 5);
+            r[3] = V4_PICK(b, d, 2, 3, 6, 7);
             for (int l = 0; l < 4; l++)
                 memcpy(dst + (j + l) * ld_dst + i, &r[l], sizeof r[l]);
         }

@@ -15,6 +15,13 @@ typedef uint16_t vh __attribute__((vector_size(2 * LANES)));
 typedef float v4 __attribute__((vector_size(16)));
 typedef int32_t v4i __attribute__((vector_size(16)));
 
+/* Lanes of a, and of b from number 4 on. */
+#ifdef __clang__
+#define V4_PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else /* which has that name from 12 on */
+#define V4_PICK(a, b, ...) __builtin_shuffle(a, b, (v4i){__VA_ARGS__})
+#endif
+
 INLINE vf v_set1(float x)
 {
     return x - (vf){0};
@@ -62,8 +69,8 @@ INLINE float v_max_all(vf v)
     v4 m = x[0];
     for (int i = 1; i < LANES / 4; i++)
         m = v4_max(m, x[i]);
-    m = v4_max(m, __builtin_shuffle(m, (v4i){2, 3, 0, 1}));
-    m = v4_max(m, __builtin_shuffle(m, (v4i){1, 0, 3, 2}));
+    m = v4_max(m, V4_PICK(m, m, 2, 3, 0, 1));
+    m = v4_max(m, V4_PICK(m, m, 1, 0, 3, 2));
     return m[0];
 }
 
