@@ -45,10 +45,15 @@ struct http_options {
     const char *extra_json;   /* an object whose members are added to each request body; or NULL */
     struct reply_rules rules; /* chat, n_top and thinking_open included */
     int64_t concurrency;      /* most requests in flight, over all endpoints */
-    int n_tries;              /* per ask, the first one included */
+    int n_tries; /* per ask, the first one included; 429, 503, 529 and connections that can't be
+                    made cost none before down_seconds (they say nothing about the ask) */
     double connect_seconds, idle_seconds, total_seconds;
-    uint64_t seed;       /* of the jitter */
-    const char *ca_file; /* PEM file of the authorities to trust; NULL: the system's */
+    double down_seconds;    /* endpoints that are all of no use for so long end the asks as
+                               HTTP_FATAL; 0: 600 */
+    double backoff_seconds; /* most before the second try, doubled for each one more, to 60 s;
+                               0: 0.5 */
+    uint64_t seed;          /* of the jitter */
+    const char *ca_file;    /* PEM file of the authorities to trust; NULL: the system's */
 };
 struct http_teacher;
 /* Checks URLs, keys and numbers; opens no connection. ERR_USAGE naming the option's value, never

@@ -1,0 +1,128 @@
+/* client: what http.h's teacher is made of; for http.c and transfer.c alone.
+ *
+ * An ask waits in a queue (its endpoint's when it is pinned, else the common one), travels in a
+ * transfer, waits in the retry heap after a try that failed, and ends in the list of the done.
+ * Asks, transfers and replies are pooled: in the steady state nothing is allocated but what texts
+ * need. libcurl is driven by epoll (curl_multi_socket_action): work is done for the sockets that
+ * have something to say, however many are in flight. */
+#ifndef DECANT_TEACHER_HTTP_CLIENT_H
+#define DECANT_TEACHER_HTTP_CLIENT_H
+
+#include "teacher/http/body.h"
+#include "teacher/http/endpoint.h"
+#include "teacher/http/http.h"
+#include "teacher/http/key.h"
+
+#include <curl/curl.h>
+
+enum { MESSAGE_BYTES = 512 };
+
+struct ask {
+    struct ask *next;
+    uint64_t id;
+    char *prompt;
+    struct body_ask body_ask;                 /* of prompt */
+    int64_t max_tokens;                       /* 0: the options' */
+    int pinned;                               /* endpoint, or -1 */
+    int max_tries, n_sent, n_charged, n_free; /* free: tries that cost none (429, nobody there) */
+    double t_first_free;
+    int avoid;                       /* endpoint of the last failure, or -1 */
+    double avoid_until;              /* not to be asked before */
+    struct buf body;                 /* as posted */
+    struct buf params;               /* once done */
+    struct http_reply *reply, *best; /* of this try; the longest of the broken ones */
+    size_t n_best;
+    /* how it ended */
+    enum http_outcome outcome;
+    int endpoint, status;
+    double latency_ms, first_byte_ms, cost_usd, wasted_usd;
+    char message[MESSAGE_BYTES];
+};
+struct ask_queue {
+    struct ask *first, *last;
+    int64_t n;
+};
+
+struct transfer {
+    struct http_teacher *t;
+    struct transfer *next; /* in the pool */
+    CURL *easy;
+    int64_t place; /* in t->busy */
+    struct ask *ask;
+    int endpoint; /* of the last use too: its options are still set; -1: none */
+    double t_sent, t_first, t_last, t_complete; /* 0: not yet */
+    int status;
+    bool begun, html, ours; /* ours: the client's own end of it (guard, garbage) */
+    uint64_t n_bytes;
+    double retry_after; /* seconds; negative: none */
+    struct {
+        bool has_left, has_reset;
+        int64_t left;
+        double reset;
+    } quota[QUOTA_KINDS];
+    char curl_error[CURL_ERROR_SIZE];
+};
+
+/* What of an endpoint is not arithmetic. */
+struct site {
+    char *url, *model, *post_url;
+    struct key key;
+    struct curl_slist *headers;
+    struct price price;
+    struct ask_queue pinned;
+    int64_t n_completion_tokens;
+    double seconds;
+    char last_message[MESSAGE_BYTES];
+};
+
+struct http_teacher {
+    struct http_options o; /* strings are this struct's own */
+    char *model, *system, *extra_json, *ca_file;
+    int n;
+    struct site *sites;
+    struct endpoint *endpoints;
+
+    CURLM *multi;
+    int epoll;
+    double curl_due; /* when libcurl wants to be called; INFINITY: by sockets only */
+    double now, next_sweep;
+    struct rng rng;
+    err_code rc; /* of a callback, which can't return one */
+    struct err e;
+
+    struct ask_queue ready, done, free_asks;
+    struct retry_heap later;
+    struct transfer **busy; /* [o.concurrency] */
+    int64_t n_busy, n_open; /* open: asked and not yet handed out */
+    struct transfer *free_transfers;
+    struct http_reply **free_replies;
+    size_t n_free_replies, cap_free_replies;
+    struct ask *handed; /* whose answer the caller looks at */
+};
+
+void queue_push(struct ask_queue *q, struct ask *a);
+struct ask *queue_pop(struct ask_queue *q);
+
+/* setup.c */
+err_code setup_options(struct http_teacher *t, const struct http_options *o, struct err *e);
+void setup_dispose(struct http_teacher *t);
+
+/* transfer.c. begin: a->reply is set, the ask belongs to the transfer until finish. */
+err_code transfer_begin(struct http_teacher *t, struct ask *a, int endpoint, struct err *e);
+/* Off the multi handle; gives the transfer back to the pool. */
+void transfer_release(struct http_teacher *t, struct transfer *x);
+void transfer_free(struct transfer *x);
+err_code transfer_set_common(const struct http_teacher *t, CURL *easy, struct err *e);
+/* What libcurl's code says about how the try ended. */
+enum try_break transfer_break(CURLcode code);
+
+/* ended.c. A transfer has ended: by itself (code, from libcurl), or why says so. */
+err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break how, CURLcode code,
+                   const char *why, struct err *e);
+/* Ends a transfer's ask now, as HTTP_GAVE_UP with the text it has. */
+void ask_abandon(struct http_teacher *t, struct transfer *x);
+/* Ends an ask that is on no transfer and in no queue; message NULL: the one it has. */
+void ask_fail(struct http_teacher *t, struct ask *a, enum http_outcome outcome,
+              const char *message);
+
+#endif

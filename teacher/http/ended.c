@@ -1,0 +1,267 @@
+/* What becomes of an ask whose try has ended: an answer, a failure, or another try. */
+#include "teacher/http/client.h"
+#include "core/base/log.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static const double backoff_base = 0.5, backoff_most = 60;
+
+/* One line that names the endpoint; whatever came from outside is made harmless and rid of the
+ * key. */
+static void say(const struct site *s, char message[MESSAGE_BYTES], const char *fmt, ...)
+{
+    int n = snprintf(message, MESSAGE_BYTES, "%s: ", s->url);
+    n = n < MESSAGE_BYTES ? n : MESSAGE_BYTES - 1;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(message + n, MESSAGE_BYTES - (size_t)n, fmt, ap);
+    va_end(ap);
+    size_t length = strlen(message);
+    key_scrub(&s->key, message + n, length - (size_t)n);
+    for (char *p = message; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7F)
+            *p = ' ';
+    while (length > 0 && ((unsigned char)message[length - 1] & 0xC0) == 0x80)
+        length--; /* a character that was cut */
+    if (strlen(message) == MESSAGE_BYTES - 1 && length > 0)
+        message[(unsigned char)message[length - 1] >= 0xC0 ? length - 1 : length] = 0;
+}
+
+static const char *status_hint(const struct site *s, int status)
+{
+    switch (status) {
+    case 401:
+        return "; the key is missing or wrong: --key-env or --key-file";
+    case 402:
+        return "; the account has no money left";
+    case 404:
+        return strstr(s->url, "/v1") ? "; is the model's name right?"
+                                     : "; does the URL lack its /v1?";
+    }
+    return status >= 300 && status < 400
+               ? "; redirects are not followed (a key must not go elsewhere): give the final URL"
+               : "";
+}
+
+static void say_transport(const struct site *s, const struct transfer *x, CURLcode code,
+                          const char *why, char message[MESSAGE_BYTES])
+{
+    const char *text = why ? why : x->curl_error[0] ? x->curl_error : curl_easy_strerror(code);
+    if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+        code == CURLE_SSL_ISSUER_ERROR)
+        say(s, message,
+            "the server's certificate can't be trusted: %s; name the file of its "
+            "authority: --ca-file",
+            text);
+    else if (x->n_bytes > 0)
+        say(s, message, "the answer broke off after %llu bytes: %s", (unsigned long long)x->n_bytes,
+            text);
+    else
+        say(s, message, "no answer: %s", text);
+}
+
+static void explain(const struct transfer *x, enum try_break how, CURLcode code, const char *why,
+                    const struct reply_view *v, char message[MESSAGE_BYTES])
+{
+    const struct site *s = &x->t->sites[x->endpoint];
+    const char *words = v->message ? v->message : "";
+    if (x->status >= 300)
+        say(s, message, "HTTP %d%s%s%s", x->status, *words ? ": " : "", words,
+            status_hint(s, x->status));
+    else if (v->state == REPLY_BAD && v->status)
+        say(s, message, "error %d in the answer: %s%s", v->status, words,
+            status_hint(s, v->status));
+    else if (v->state == REPLY_BAD)
+        say(s, message, "%s", *words ? words : "the answer can't be understood");
+    else if (how != TRY_WHOLE)
+        say_transport(s, x, code, why, message);
+    else if (x->html)
+        say(s, message, "HTTP %d with a page of HTML instead of an answer", x->status);
+    else if (v->state == REPLY_COMPLETE)
+        say(s, message, "the answer ended with finish reason %s",
+            v->finish_reason ? v->finish_reason : "?");
+    else if (v->state == REPLY_CUT)
+        say(s, message, "the answer broke off after %llu bytes without a finish reason",
+            (unsigned long long)x->n_bytes);
+    else
+        say(s, message, "HTTP %d with an empty answer", x->status);
+}
+
+static double cost_of(const struct site *s, const struct reply_view *v)
+{
+    if (v->cost_usd >= 0)
+        return v->cost_usd;
+    if (!s->price.known || v->n_completion_tokens < 0)
+        return -1;
+    return price_cost(&s->price, v->n_prompt_tokens, v->n_cached_tokens, v->n_completion_tokens,
+                      (int64_t)time(NULL));
+}
+
+static void finish_ask(struct http_teacher *t, struct ask *a, enum http_outcome outcome)
+{
+    a->outcome = outcome;
+    buf_clear(&a->body);
+    queue_push(&t->done, a);
+}
+
+void ask_fail(struct http_teacher *t, struct ask *a, enum http_outcome outcome, const char *message)
+{
+    if (message)
+        snprintf(a->message, sizeof a->message, "%s", message);
+    a->cost_usd = -1;
+    finish_ask(t, a, outcome);
+}
+
+static bool is_useful(const struct endpoint *ep, double now)
+{
+    return !ep->off && !ep->down && ep->hold_until <= now;
+}
+
+static bool has_elsewhere(const struct http_teacher *t, const struct ask *a, int endpoint)
+{
+    if (a->pinned >= 0)
+        return false;
+    for (int i = 0; i < t->n; i++)
+        if (i != endpoint && is_useful(&t->endpoints[i], t->now))
+            return true;
+    return false;
+}
+
+/* Waiting for a rate limit, or for an endpoint that is gone, would use up all tries of all asks in
+ * no time; these are free until an ask has met nothing else for as long as endpoints may be down.
+ * A pinned ask wants to know how its endpoint does: it pays for each. */
+static void charge(struct http_teacher *t, struct ask *a, enum try_result result)
+{
+    bool is_free = (result == TRY_OVERLOAD || result == TRY_NO_REACH) && a->pinned < 0;
+    if (is_free && a->n_free++ == 0)
+        a->t_first_free = t->now;
+    if (!is_free || t->now - a->t_first_free > t->o.down_seconds)
+        a->n_charged++;
+}
+
+static err_code try_again(struct http_teacher *t, struct ask *a, int endpoint,
+                          enum try_result result, double retry_after, struct err *e)
+{
+    charge(t, a, result);
+    if (a->n_charged >= a->max_tries) {
+        ask_fail(t, a, HTTP_GAVE_UP, NULL);
+        return ERR_OK;
+    }
+    double wait =
+        retry_backoff(&t->rng, a->n_charged + a->n_free,
+                      t->o.backoff_seconds > 0 ? t->o.backoff_seconds : backoff_base, backoff_most);
+    a->avoid = endpoint;
+    a->avoid_until = t->now + fmax(0, retry_after);
+    if (retry_after >= 0 && !has_elsewhere(t, a, endpoint))
+        wait = retry_after + rng_uniform(&t->rng) * fmin(1, 0.05 + retry_after / 10);
+    return retry_push(&t->later, t->now + wait, a, e);
+}
+
+/* Keeps the longest text of the broken tries. */
+static void keep_partial(struct ask *a, const struct reply_view *v)
+{
+    size_t n = v->n_reasoning + v->n_answer;
+    if (n == 0 || (a->best && n <= a->n_best))
+        return;
+    struct http_reply *r = a->best;
+    a->best = a->reply;
+    a->n_best = n;
+    a->reply = r; /* NULL: dispatch finds another */
+}
+
+static void note_limits(struct http_teacher *t, struct transfer *x)
+{
+    struct endpoint *ep = &t->endpoints[x->endpoint];
+    for (int k = 0; k < QUOTA_KINDS; k++)
+        if (x->quota[k].has_left && x->quota[k].has_reset)
+            endpoint_set_quota(ep, (enum endpoint_quota_kind)k, x->quota[k].left,
+                               t->now + x->quota[k].reset);
+    if (x->retry_after >= 0 && x->status >= 400)
+        endpoint_hold(ep, t->now + x->retry_after, x->t_sent);
+}
+
+static void note_trace(struct http_teacher *t, struct ask *a, struct site *s,
+                       const struct reply_view *v)
+{
+    if (v->n_completion_tokens > 0)
+        s->n_completion_tokens += v->n_completion_tokens;
+    s->seconds += a->latency_ms * 1e-3;
+    a->cost_usd = cost_of(s, v);
+    a->message[0] = 0;
+    finish_ask(t, a, HTTP_TRACE);
+}
+
+err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break how, CURLcode code,
+                   const char *why, struct err *e)
+{
+    struct ask *a = x->ask;
+    struct site *s = &t->sites[x->endpoint];
+    struct endpoint *ep = &t->endpoints[x->endpoint];
+    int endpoint = x->endpoint;
+    if (!x->begun) {
+        long status = 0;
+        curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+        x->status = (int)status;
+        http_reply_begin(a->reply, NULL);
+    }
+    struct reply_view v;
+    http_reply_end(a->reply);
+    http_reply_view(a->reply, &v);
+    enum try_result result = retry_judge(how, x->status, x->html, &v);
+    /* A whole body whose frame is broken may lack anything; a stream that gave its finish reason
+     * lacks no text. */
+    if (result == TRY_TRACE && how == TRY_BROKEN && !t->o.stream)
+        result = TRY_AGAIN;
+    a->n_sent++;
+    a->endpoint = endpoint;
+    a->status = x->status;
+    a->latency_ms = (t->now - x->t_sent) * 1e3;
+    a->first_byte_ms = x->t_first > 0 ? (x->t_first - x->t_sent) * 1e3 : a->latency_ms;
+    note_limits(t, x);
+    endpoint_ended(ep, t->now, result, a->latency_ms * 1e-3);
+    if (result == TRY_TRACE) {
+        transfer_release(t, x);
+        note_trace(t, a, s, &v);
+        return ERR_OK;
+    }
+    explain(x, how, code, why, &v, a->message);
+    memcpy(s->last_message, a->message, sizeof a->message);
+    double retry_after = x->status >= 400 ? x->retry_after : -1;
+    transfer_release(t, x);
+    double wasted = cost_of(s, &v);
+    if (wasted > 0)
+        a->wasted_usd += wasted;
+    keep_partial(a, &v);
+    if (result == TRY_FATAL) {
+        ep->off = true;
+        ask_fail(t, a, HTTP_FATAL, NULL);
+        return ERR_OK;
+    }
+    if (result == TRY_FAILED) {
+        ask_fail(t, a, HTTP_FAILED, NULL);
+        return ERR_OK;
+    }
+    return try_again(t, a, endpoint, result, retry_after, e);
+}
+
+void ask_abandon(struct http_teacher *t, struct transfer *x)
+{
+    struct ask *a = x->ask;
+    struct reply_view v;
+    if (!x->begun)
+        http_reply_begin(a->reply, NULL);
+    http_reply_end(a->reply);
+    http_reply_view(a->reply, &v);
+    a->n_sent++;
+    a->endpoint = x->endpoint;
+    a->status = x->status;
+    a->latency_ms = (t->now - x->t_sent) * 1e3;
+    a->first_byte_ms = x->t_first > 0 ? (x->t_first - x->t_sent) * 1e3 : a->latency_ms;
+    endpoint_dropped(&t->endpoints[x->endpoint]);
+    transfer_release(t, x);
+    keep_partial(a, &v);
+    ask_fail(t, a, HTTP_GAVE_UP, "abandoned");
+}

@@ -1,0 +1,278 @@
+#include "teacher/http/endpoint.h"
+
+#include <math.h>
+#include <string.h>
+
+static const double first_limit = 256, ramp_seconds = 0.05, unconnected_limit = 8;
+static const double window_min = 0.25, window_max = 1;
+static const int64_t window_outcomes = 8;
+static const int down_streak = 8, down_unreached = 3;
+static const double down_silence = 1, probe_first = 0.25, probe_max = 30, flap_seconds = 30;
+static const double least_share = 0.05;
+
+void endpoint_init(struct endpoint *ep, double weight, int64_t most, double now)
+{
+    memset(ep, 0, sizeof *ep);
+    ep->weight = weight;
+    ep->most = most;
+    ep->limit = fmin((double)most, first_limit);
+    ep->ramping = true;
+    ep->t_ramp = ep->window.t0 = ep->t_life = now;
+}
+
+static double limit_now(const struct endpoint *ep)
+{
+    return ep->connected ? ep->limit : fmin(ep->limit, unconnected_limit);
+}
+
+static bool quota_spent(const struct endpoint_quota *q, double now)
+{
+    return q->reset_at > now && q->left <= 0;
+}
+
+bool endpoint_open(const struct endpoint *ep, double now)
+{
+    if (ep->off || ep->hold_until > now)
+        return false;
+    for (int i = 0; i < QUOTA_KINDS; i++)
+        if (quota_spent(&ep->quota[i], now))
+            return false;
+    return ep->in_flight < ep->most && (double)ep->in_flight + 1 <= fmax(1, limit_now(ep));
+}
+
+bool endpoint_ready(const struct endpoint *ep, double now)
+{
+    return endpoint_open(ep, now) && !(ep->down && ep->next_probe > now);
+}
+
+double endpoint_wake(const struct endpoint *ep, double now)
+{
+    if (ep->off)
+        return INFINITY;
+    double at = ep->hold_until;
+    if (ep->down)
+        at = fmax(at, ep->next_probe);
+    for (int i = 0; i < QUOTA_KINDS; i++)
+        if (quota_spent(&ep->quota[i], now))
+            at = fmax(at, ep->quota[i].reset_at);
+    if (at > now)
+        return at;
+    if (ep->ramping && ep->connected && ep->limit < (double)ep->most)
+        return ep->t_ramp + ramp_seconds;
+    return INFINITY; /* ready, or waiting for a request to end */
+}
+
+static double share(const struct endpoint *ep, double fastest)
+{
+    double s = ep->weight * fmax(least_share, 1 - ep->failing);
+    if (ep->n_traces >= 4 && ep->mean_seconds > 0)
+        s *= fmax(least_share, fmin(1, fastest / ep->mean_seconds));
+    return s;
+}
+
+int endpoint_choose(struct endpoint *eps, int n, int not, int avoid, double now)
+{
+    double fastest = INFINITY;
+    for (int i = 0; i < n; i++)
+        if (!eps[i].off && eps[i].n_traces >= 4)
+            fastest = fmin(fastest, eps[i].mean_seconds);
+    int best = -1;
+    double best_load = 0;
+    for (int i = 0; i < n; i++) {
+        if (i == not || !endpoint_ready(&eps[i], now))
+            continue;
+        double load = (double)eps[i].in_flight / share(&eps[i], fastest);
+        bool better =
+            best < 0 || load < best_load || (load == best_load && eps[i].turn < eps[best].turn);
+        if (best >= 0 && (i == avoid || best == avoid))
+            better = best == avoid;
+        if (better) {
+            best = i;
+            best_load = load;
+        }
+    }
+    if (best < 0)
+        return -1;
+    /* One that was away must not make up for it: no turn lags by more than one. */
+    double turn = eps[best].turn;
+    for (int i = 0; i < n; i++)
+        if (i != best && endpoint_ready(&eps[i], now))
+            turn = fmax(turn, eps[i].turn - 1 / eps[i].weight);
+    eps[best].turn = turn + 1 / share(&eps[best], fastest);
+    return best;
+}
+
+void endpoint_sent(struct endpoint *ep, double now)
+{
+    ep->in_flight++;
+    if (ep->in_flight >= (int64_t)limit_now(ep))
+        ep->window.full = true;
+    ep->quota[QUOTA_REQUESTS].left--;
+    if (ep->down) {
+        double pause = fmin(probe_max, probe_first * exp2(fmin(ep->n_probes, 30)));
+        ep->next_probe = now + pause;
+        ep->n_probes++;
+    }
+}
+
+void endpoint_connected(struct endpoint *ep, double now)
+{
+    if (ep->connected)
+        return;
+    ep->connected = true;
+    ep->t_ramp = now;
+}
+
+static void close_window(struct endpoint *ep, double now)
+{
+    double n = (double)ep->window.n;
+    double bad = (double)ep->window.n_overload;
+    if (2 * ep->window.n_failed > ep->window.n)
+        bad += (double)ep->window.n_failed;
+    double step = ep->window.full ? fmax(1, ep->limit / 32) : 0;
+    if (bad > 0) {
+        ep->ramping = false;
+        /* Where most fail, a limit that was never reached is no measure: begin at what was used. */
+        double used = fmin(ep->limit, (double)ep->in_flight + bad);
+        ep->limit = (2 * bad > n ? used : ep->limit) * (1 - bad / n / 2) + (bad < n ? step : 0);
+    } else if (!ep->ramping)
+        ep->limit += step;
+    ep->limit = fmax(1, fmin(ep->limit, (double)ep->most));
+    ep->window.t0 = now;
+    ep->window.n = ep->window.n_overload = ep->window.n_failed = 0;
+    ep->window.full = ep->in_flight >= (int64_t)ep->limit;
+}
+
+static void count_outcome(struct endpoint *ep, double now, bool overload, bool failed)
+{
+    if (ep->window.n == 0 && now - ep->window.t0 > window_max)
+        ep->window.t0 = now; /* nothing happened before */
+    ep->window.n++;
+    ep->window.n_overload += overload;
+    ep->window.n_failed += failed;
+    double age = now - ep->window.t0;
+    if (age >= window_max || (age >= window_min && ep->window.n >= window_outcomes))
+        close_window(ep, now);
+}
+
+void endpoint_tick(struct endpoint *ep, double now)
+{
+    if (ep->ramping && ep->connected && now - ep->t_ramp >= ramp_seconds) {
+        ep->limit = fmin((double)ep->most, 2 * ep->limit);
+        ep->t_ramp = now;
+        ep->ramping = ep->limit < (double)ep->most;
+    }
+    double age = now - ep->window.t0;
+    bool streams = ep->in_flight > 0 && now - ep->t_life < window_max;
+    if (age >= window_max && (ep->window.n > 0 || (streams && ep->window.full)))
+        close_window(ep, now);
+}
+
+static void come_up(struct endpoint *ep, double now)
+{
+    if (!ep->down)
+        return;
+    ep->down = false;
+    ep->t_up = now;
+}
+
+void endpoint_life(struct endpoint *ep, double now)
+{
+    ep->t_life = now;
+}
+
+void endpoint_accepted(struct endpoint *ep, double now, double t_sent)
+{
+    ep->t_life = now;
+    ep->t_accepted = fmax(ep->t_accepted, t_sent);
+    if (t_sent > ep->t_held)
+        ep->hold_until = 0;
+    if (!ep->down || t_sent >= ep->t_down)
+        come_up(ep, now);
+    ep->n_unreached = 0;
+    count_outcome(ep, now, false, false);
+}
+
+static void go_down(struct endpoint *ep, double now)
+{
+    ep->down = true;
+    if (now - ep->t_up > flap_seconds || ep->t_down == 0) {
+        ep->t_down = now;
+        ep->n_probes = 0;
+    }
+    double pause = fmin(probe_max, probe_first * exp2(fmin(ep->n_probes, 30)));
+    ep->next_probe = now + pause;
+}
+
+static void count_failure(struct endpoint *ep, double now, enum try_result result)
+{
+    ep->n_failures++;
+    ep->n_streak++;
+    if (result == TRY_OVERLOAD)
+        ep->n_rate_limited++;
+    else
+        ep->failing += (1 - ep->failing) * 0.05;
+    ep->n_unreached = result == TRY_NO_REACH ? ep->n_unreached + 1 : 0;
+    bool silent = ep->n_streak >= down_streak && now - ep->t_life > down_silence;
+    if (!ep->down && (silent || ep->n_unreached >= down_unreached))
+        go_down(ep, now);
+    /* Nobody there is no matter of load: the limit stays for when somebody is. */
+    if (result != TRY_NO_REACH)
+        count_outcome(ep, now, result == TRY_OVERLOAD, result != TRY_OVERLOAD);
+}
+
+void endpoint_ended(struct endpoint *ep, double now, enum try_result result, double seconds)
+{
+    ep->in_flight--;
+    switch (result) {
+    case TRY_TRACE:
+        ep->n_traces++;
+        ep->mean_seconds += (seconds - ep->mean_seconds) * fmax(0.05, 1 / (double)ep->n_traces);
+        ep->failing *= 0.95;
+        /* fall through */
+    case TRY_FAILED:
+        if (result == TRY_FAILED)
+            ep->n_failures++;
+        ep->t_life = now;
+        ep->n_streak = ep->n_unreached = ep->n_probes = 0;
+        come_up(ep, now);
+        ep->t_down = 0; /* the next outage is another one */
+        return;
+    case TRY_FATAL:
+        ep->n_failures++;
+        return;
+    default:
+        count_failure(ep, now, result);
+    }
+}
+
+void endpoint_dropped(struct endpoint *ep)
+{
+    ep->in_flight--;
+}
+
+void endpoint_hold(struct endpoint *ep, double until, double t_sent)
+{
+    if (t_sent < ep->t_accepted)
+        return;
+    ep->hold_until = fmax(ep->hold_until, until);
+    ep->t_held = fmax(ep->t_held, t_sent);
+}
+
+void endpoint_set_quota(struct endpoint *ep, enum endpoint_quota_kind kind, int64_t left,
+                        double reset_at)
+{
+    ep->quota[kind] = (struct endpoint_quota){left, reset_at};
+}
+
+double endpoint_lost(const struct endpoint *ep, double now)
+{
+    if (ep->off)
+        return INFINITY;
+    double lost = ep->down ? now - ep->t_down : 0;
+    lost = fmax(lost, ep->hold_until - now);
+    for (int i = 0; i < QUOTA_KINDS; i++)
+        if (quota_spent(&ep->quota[i], now))
+            lost = fmax(lost, ep->quota[i].reset_at - now);
+    return fmax(0, lost);
+}

@@ -1,0 +1,101 @@
+/* endpoint: how much one teacher endpoint is given to do, and which one is given the next request.
+ * Arithmetic over events, with the time as an argument: no sockets, no clock, no allocation.
+ *
+ *     endpoint_init(&ep, weight, most, now);
+ *     i = endpoint_choose(eps, n, avoid, now);      // -1: none may take a request now
+ *     endpoint_sent(&eps[i], now);
+ *     endpoint_accepted(&eps[i], now, t_sent);      // status 2xx and the first byte of its body
+ *     endpoint_ended(&eps[i], now, result, seconds);
+ *     endpoint_tick(&eps[i], now);                  // now and then
+ *     sleep until the earliest endpoint_wake
+ *
+ * Concurrency. Each endpoint has a limit of requests in flight. It begins at 256 (or the most) and
+ * doubles every 50 ms until something goes wrong or the most is reached. From then on, in windows
+ * of 0.25 to 1 s: + 1 (or 1/32) where the limit was reached, and minus half the share of requests
+ * that were turned away (429, 503, 529) or, where most tries of a window fail, that failed: half
+ * of it when all are turned away, a little when a few are (the rule of DCTCP: Alizadeh et al.,
+ * SIGCOMM 2010), so that faults which have nothing to do with load do not starve the run.
+ * Until a first connection stands, 8: they would all ask for the name and the same handshake.
+ *
+ * Load. The next request goes where in-flight divided by (weight * speed * success) is least;
+ * speed is the fastest endpoint's mean seconds a trace over this one's, success the share of tries
+ * that did not fail, both smoothed. So load moves to the fast and the well, and a trickle stays
+ * with the others, that shows when they are better.
+ *
+ * Holding back. Retry-After holds the whole endpoint, until its time has come or a request that was
+ * sent after the refused one is accepted (then the refusal was that request's alone). Rate limit
+ * headers with nothing left hold it until their reset. After 8 tries in a row without a trace (3
+ * when nobody could be reached) and no sign of life for a second it is down: one request at a time
+ * probes it, at growing intervals up to 30 s, until one is accepted. */
+#ifndef DECANT_TEACHER_HTTP_ENDPOINT_H
+#define DECANT_TEACHER_HTTP_ENDPOINT_H
+
+#include "teacher/http/retry.h"
+
+/* What a rate limit header said is left until its reset. */
+struct endpoint_quota {
+    int64_t left;
+    double reset_at; /* 0: nothing known */
+};
+enum endpoint_quota_kind { QUOTA_REQUESTS, QUOTA_TOKENS, QUOTA_KINDS };
+
+struct endpoint {
+    double weight;
+    int64_t most;      /* never more in flight */
+    int64_t in_flight; /* now */
+    bool off;          /* gets nothing any more; set by the owner */
+
+    double limit;
+    bool ramping, connected;
+    double t_ramp;
+    struct { /* the window: outcomes since t0 */
+        double t0;
+        int64_t n, n_overload, n_failed;
+        bool full; /* the limit was reached */
+    } window;
+
+    double mean_seconds, failing; /* smoothed */
+    int64_t n_traces, n_failures, n_rate_limited;
+    double turn; /* stride scheduling between equals: least is next */
+
+    double hold_until, t_held; /* Retry-After; when the refused request was sent */
+    double t_accepted;         /* when the last of the accepted ones was sent */
+    struct endpoint_quota quota[QUOTA_KINDS];
+
+    bool down;
+    int n_streak, n_unreached; /* tries in a row without a trace; without a connection */
+    int n_probes;
+    double t_life;       /* last byte of an answer */
+    double t_down, t_up; /* when it went down and came up, last */
+    double next_probe;
+};
+
+void endpoint_init(struct endpoint *ep, double weight, int64_t most, double now);
+/* May it be given a request now? endpoint_open: the same, but down or not, for a request that is
+ * meant for this endpoint alone. */
+bool endpoint_ready(const struct endpoint *ep, double now);
+bool endpoint_open(const struct endpoint *ep, double now);
+/* The one that is to get the next request: never `not` (-1: any may), not `avoid` if there is
+ * another. -1: none is ready. */
+int endpoint_choose(struct endpoint *eps, int n, int not, int avoid, double now);
+/* When it may become ready by time alone; INFINITY: by time never. */
+double endpoint_wake(const struct endpoint *ep, double now);
+
+void endpoint_sent(struct endpoint *ep, double now);
+void endpoint_connected(struct endpoint *ep, double now);
+void endpoint_accepted(struct endpoint *ep, double now, double t_sent);
+void endpoint_life(struct endpoint *ep, double now);
+/* A request has ended so; seconds: how long a trace took. */
+void endpoint_ended(struct endpoint *ep, double now, enum try_result result, double seconds);
+/* A request that ended by the client's own will: no judgement. */
+void endpoint_dropped(struct endpoint *ep);
+/* Retry-After of a response to a request sent at t_sent. */
+void endpoint_hold(struct endpoint *ep, double until, double t_sent);
+void endpoint_set_quota(struct endpoint *ep, enum endpoint_quota_kind kind, int64_t left,
+                        double reset_at);
+void endpoint_tick(struct endpoint *ep, double now);
+
+/* Seconds that it has been, or says it will be, of no use: INFINITY when off, 0 when well. */
+double endpoint_lost(const struct endpoint *ep, double now);
+
+#endif

@@ -1,0 +1,177 @@
+#include "teacher/http/retry.h"
+
+#include <curl/curl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum try_result judge_status(int status)
+{
+    switch (status) {
+    case 401:
+    case 402:
+    case 403:
+        return TRY_FATAL;
+    case 429:
+    case 503:
+    case 529:
+        return TRY_OVERLOAD;
+    case 408: /* the server's own time-out */
+    case 409: /* a lock elsewhere */
+    case 425:
+    case 500:
+    case 502:
+    case 504:
+        return TRY_AGAIN;
+    }
+    return status >= 520 && status <= 599 ? TRY_AGAIN : TRY_FAILED;
+}
+
+static bool is_transient(const char *finish)
+{
+    return finish &&
+           (!strcmp(finish, "insufficient_system_resource") || !strcmp(finish, "aborted") ||
+            !strcmp(finish, "abort") || !strcmp(finish, "error"));
+}
+
+enum try_result retry_judge(enum try_break how, int status, bool html, const struct reply_view *v)
+{
+    if (how == TRY_REFUSED)
+        return TRY_FATAL;
+    if (how == TRY_UNREACHED)
+        return TRY_NO_REACH;
+    if (status >= 300 && status < 400)
+        return TRY_FATAL; /* a redirect: the URL is wrong, for every request */
+    if (status >= 400)
+        return judge_status(status);
+    if (status < 200 || html)
+        return TRY_AGAIN;
+    switch (v->state) {
+    case REPLY_STOPPED:
+        return TRY_TRACE;
+    case REPLY_COMPLETE:
+        /* Of a broken connection only a stream that gave its finish reason counts; that of a whole
+         * body is http.c's to judge, which knows what came. */
+        return is_transient(v->finish_reason) ? TRY_AGAIN : TRY_TRACE;
+    case REPLY_BAD:
+        return v->status >= 400 && v->status <= 599 ? judge_status(v->status) : TRY_AGAIN;
+    default:
+        return TRY_AGAIN;
+    }
+}
+
+double retry_backoff(struct rng *r, int n_done, double base, double max)
+{
+    double most = base * exp2(fmin(n_done - 1, 60));
+    return rng_uniform(r) * fmin(most, max);
+}
+
+static const double year = 366.0 * 86400;
+
+/* "1h2m3.5s", "120ms"; a number without a unit is not one of these. */
+static double read_spans(const char *s)
+{
+    static const struct {
+        const char *unit;
+        double seconds;
+    } units[] = {{"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}, {"s", 1},
+                 {"m", 60},    {"h", 3600},  {"d", 86400}};
+    double sum = 0;
+    while (*s) {
+        char *end;
+        double x = strtod(s, &end);
+        if (end == s || !(x >= 0))
+            return -1;
+        size_t i = 0, n = sizeof units / sizeof *units;
+        while (i < n && strncmp(end, units[i].unit, strlen(units[i].unit)) != 0)
+            i++;
+        if (i == n)
+            return -1;
+        sum += x * units[i].seconds;
+        s = end + strlen(units[i].unit);
+    }
+    return sum;
+}
+
+double retry_seconds(const char *value, int64_t unix_now)
+{
+    while (*value == ' ' || *value == '\t')
+        value++;
+    if (strlen(value) > 64 || !*value)
+        return -1;
+    double wait = -1;
+    if (strchr("0123456789.", *value)) {
+        char *end;
+        double x = strtod(value, &end);
+        end += strspn(end, " \t");
+        if (end == value)
+            return -1;
+        if (*end)
+            wait = read_spans(value);
+        else if (x >= 1e12)
+            wait = fmax(0, x * 1e-3 - (double)unix_now);
+        else if (x >= 1e9)
+            wait = fmax(0, x - (double)unix_now);
+        else
+            wait = x;
+    } else {
+        time_t t = curl_getdate(value, NULL);
+        if (t != -1)
+            wait = fmax(0, difftime(t, (time_t)unix_now));
+    }
+    return wait >= 0 ? fmin(wait, year) : -1;
+}
+
+static bool earlier(const struct retry_item *a, const struct retry_item *b)
+{
+    return a->at < b->at || (a->at == b->at && a->order < b->order);
+}
+
+err_code retry_push(struct retry_heap *h, double at, void *what, struct err *e)
+{
+    if (h->n == h->cap) {
+        size_t cap = h->cap ? 2 * h->cap : 64;
+        err_code rc = mem_grow((void **)&h->items, cap, sizeof *h->items, e);
+        if (rc)
+            return rc;
+        h->cap = cap;
+    }
+    struct retry_item item = {at, h->n_pushed++, what};
+    size_t i = h->n++;
+    while (i > 0 && earlier(&item, &h->items[(i - 1) / 2])) {
+        h->items[i] = h->items[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
+    h->items[i] = item;
+    return ERR_OK;
+}
+
+void *retry_pop(struct retry_heap *h, double now)
+{
+    if (h->n == 0 || h->items[0].at > now)
+        return NULL;
+    void *what = h->items[0].what;
+    struct retry_item last = h->items[--h->n];
+    size_t i = 0;
+    for (size_t child; (child = 2 * i + 1) < h->n; i = child) {
+        if (child + 1 < h->n && earlier(&h->items[child + 1], &h->items[child]))
+            child++;
+        if (!earlier(&h->items[child], &last))
+            break;
+        h->items[i] = h->items[child];
+    }
+    if (h->n > 0)
+        h->items[i] = last;
+    return what;
+}
+
+double retry_next(const struct retry_heap *h)
+{
+    return h->n ? h->items[0].at : INFINITY;
+}
+
+void retry_dispose(struct retry_heap *h)
+{
+    mem_free(h->items);
+    *h = (struct retry_heap){0};
+}
