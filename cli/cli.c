@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void print_option(const struct cli_option *o)
 {
@@ -29,6 +30,20 @@ static void print_option(const struct cli_option *o)
     putchar('\n');
 }
 
+/* One command a line, all indented alike; what continues a line after a backslash, further. */
+static void print_examples(const char *s)
+{
+    printf("\nexample%s:\n", strstr(s, "\ndecant") || strstr(s, "\n  decant") ? "s" : "");
+    bool continued = false;
+    while (*s) {
+        s += strspn(s, " ");
+        int n = (int)strcspn(s, "\n");
+        printf("  %s%.*s\n", continued ? "    " : "", n, s);
+        continued = n && s[n - 1] == '\\';
+        s += n + (s[n] == '\n');
+    }
+}
+
 static void print_help(const struct command *c, const struct cli_option *options)
 {
     printf("decant %s: %s\n", c->name, c->summary);
@@ -38,7 +53,7 @@ static void print_help(const struct command *c, const struct cli_option *options
     for (const struct cli_option *o = options; o->name; o++)
         print_option(o);
     if (c->example)
-        printf("\nexample:\n  %s\n", c->example);
+        print_examples(c->example);
 }
 
 /* "decant CMD: what --name detail; see ..." */
@@ -145,6 +160,29 @@ int cli_parse(const struct command *c, struct cli_option *options, int argc, cha
             return wrong(c, name, "is required", "");
         }
     return 0;
+}
+
+/* Length of the control character at s, or 0: C0 and DEL are a byte, C1 (U+0080 to U+009F) two. */
+static size_t control_at(const unsigned char *s, size_t n)
+{
+    if (n > 1 && s[0] == 0xC2 && s[1] >= 0x80 && s[1] < 0xA0)
+        return 2;
+    return (s[0] < 0x20 && s[0] != '\n' && s[0] != '\t') || s[0] == 0x7F;
+}
+
+void cli_put_text(const char *s, size_t n)
+{
+    const unsigned char *u = (const unsigned char *)s;
+    if (!isatty(STDOUT_FILENO)) {
+        fwrite(s, 1, n, stdout);
+        return;
+    }
+    for (size_t i = 0; i < n;) {
+        size_t skip = control_at(u + i, n - i);
+        if (!skip)
+            putchar(u[i]);
+        i += skip ? skip : 1;
+    }
 }
 
 int cli_end(err_code rc, const struct err *e)

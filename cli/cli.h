@@ -24,6 +24,7 @@
 #include "core/base/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Exit codes. */
@@ -55,7 +56,7 @@ struct cli_option {
 
 struct command {
     const char *name, *summary;
-    const char *example; /* one or more lines, shown by --help */
+    const char *example; /* one or more lines ("\n"), which --help indents */
     int (*run)(int argc, char **argv);
     const char *about; /* a paragraph for --help, or NULL */
 };
@@ -64,6 +65,9 @@ struct command {
  * on stderr that names it and what would fit, and CLI_USAGE. Words that are no options are refused
  * unless the command took them off argv before. */
 int cli_parse(const struct command *c, struct cli_option *options, int argc, char **argv);
+/* Text that a model or a stranger wrote, to stdout: as it is, but on a terminal without the control
+ * characters (but \n and \t) that could steer it. UTF-8, whole characters. */
+void cli_put_text(const char *s, size_t n);
 /* Prints e when rc is an error; gives the exit code for it. */
 int cli_end(err_code rc, const struct err *e);
 

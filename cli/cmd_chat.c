@@ -45,7 +45,7 @@ static void show(struct talk *t, const char *s, size_t n)
         t->started = n > 0;
     }
     if (n && !(t->thinking && t->hide_reasoning))
-        fwrite(s, 1, n, stdout);
+        cli_put_text(s, n);
     fflush(stdout);
 }
 
@@ -244,10 +244,11 @@ const struct command cmd_chat = {
     .summary = "talk to a model",
     .run = run,
     .about =
-        "Streams the answer token by token. A reasoning model's chain of thought comes first: dim "
-        "on a\n"
-        "terminal, between <think> and </think> elsewhere. Without --prompt, each line of the\n"
-        "input is a turn of one conversation.",
+        "Streams the answer token by token. A reasoning model's chain of thought comes first: dim\n"
+        "on a terminal, between <think> and </think> elsewhere. Without --prompt, each line of "
+        "the\n"
+        "input is a turn of one conversation. On a terminal, control characters that the model\n"
+        "writes are left out.",
     .example = "decant chat --model student.gguf --prompt \"What is 12 * 7 + 5?\"",
 };
 
@@ -256,13 +257,14 @@ static int run(int argc, char **argv)
     struct talk t = {.max_tokens = 32768};
     const char *model = NULL, *prompt = NULL, *system = NULL;
     double temperature = 0.6, top_p = 0.95;
-    int64_t seed = 0, threads = 0;
+    int64_t seed = 0, threads = 0, top_k = 0;
     struct cli_option options[] = {
         {"model", CLI_STR, &model, "DIR|GGUF", "HF directory or GGUF file", .required = true},
         {"prompt", CLI_STR, &prompt, "TEXT", "one question; else lines are read from the input"},
         {"system", CLI_STR, &system, "TEXT", "a system prompt, where the model's form has one"},
         {"temperature", CLI_NUM, &temperature, "T", "0: greedy", .fmin = 0, .fmax = 10},
         {"top-p", CLI_NUM, &top_p, "P", "nucleus; 1: off", .fmin = 0.000001, .fmax = 1},
+        {"top-k", CLI_INT, &top_k, "K", "0: off", .min = 0, .max = 1 << 30},
         {"max-tokens", CLI_INT, &t.max_tokens, "N", "longest answer, reasoning included", .min = 1,
          .max = 1 << 30},
         {"seed", CLI_INT, &seed, "N", "of the sampling", .min = 0, .max = INT64_MAX},
@@ -273,9 +275,14 @@ static int run(int argc, char **argv)
     if (usage)
         return usage;
     struct err e = {0};
+    if (prompt && !prompt[strspn(prompt, " \t\r\n")])
+        return cli_end(err_set(&e, ERR_USAGE,
+                               "--prompt is empty; give it a question, or leave it out to type "
+                               "one"),
+                       &e);
     stop_install();
     t.tty = isatty(1);
-    t.sampling = (struct sampling){(float)temperature, (float)top_p, 0};
+    t.sampling = (struct sampling){(float)temperature, (float)top_p, (int32_t)top_k};
     t.seed = (uint64_t)seed;
     err_code rc = model_open(&t.model, model, (int)threads, MODEL_TEXT, &e);
     if (!rc && prompt) {

@@ -30,7 +30,8 @@ static void print_json(const struct train_result *r)
         add_number(&b, "skipped", (double)r->n_skipped);
         add_number(&b, "tokens", (double)r->n_tokens);
         add_number(&b, "valid_tokens", (double)r->n_valid);
-        add_number(&b, "loss", r->loss);
+        add_number(&b, "loss", r->loss); /* in training */
+        add_number(&b, "loss_steps", (double)r->n_loss_steps);
         add_number(&b, "eval_loss_before", r->eval_before);
         add_number(&b, "eval_loss", r->eval_after);
         add_number(&b, "seconds", r->seconds);
@@ -51,9 +52,10 @@ static void print_text(const struct train_result *r)
            (long long)r->n_skipped, (long long)r->n_eval_documents);
     printf("tokens      %lld, %lld of them learnt from\n", (long long)r->n_tokens,
            (long long)r->n_valid);
-    printf("loss        %.4f\n", r->loss);
+    printf("loss        %.4f in training, mean of the last %lld step%s\n", r->loss,
+           (long long)r->n_loss_steps, r->n_loss_steps == 1 ? "" : "s");
     if (isfinite(r->eval_after))
-        printf("held out    %.4f before, %.4f after\n", r->eval_before, r->eval_after);
+        printf("held out    %.4f loss before, %.4f after\n", r->eval_before, r->eval_after);
     printf("speed       %.0f tokens/s, %.1f s\n", r->tokens_per_second, r->seconds);
     printf("student     %s\n", r->final_dir);
 }
@@ -81,9 +83,11 @@ static int run(int argc, char **argv)
     bool as_json = false;
     struct cli_option options[] = {
         {"student", CLI_STR, &s.student, "DIR|config.json",
-         "HF directory of a Qwen2, Qwen3 or Llama model,\nor a config.json to draw weights for"},
-        {"corpus", CLI_STR, &s.corpus, "FILE.db", "the traces"},
-        {"out", CLI_STR, &s.out, "DIR", "the run directory; DIR/final is the trained student"},
+         "HF directory of a Qwen2, Qwen3 or Llama model,\nor a config.json to draw weights "
+         "for\n(required for a new run)"},
+        {"corpus", CLI_STR, &s.corpus, "FILE.db", "the traces (required for a new run)"},
+        {"out", CLI_STR, &s.out, "DIR",
+         "the run directory; DIR/final is the trained student (required)"},
         {"resume", CLI_FLAG, &s.resume, NULL,
          "continue the run in --out (or start it); settings not given\nare taken from the run"},
         {"select", CLI_STR, &s.select, "correct|all|SQL",
@@ -149,7 +153,7 @@ static int run(int argc, char **argv)
 const struct command cmd_distill = {
     "distill", "train a student on a corpus of traces",
     "decant distill --student qwen2.5-0.5b/ --corpus traces.db --out run/ --epochs 3 --lr 4e-5\n"
-    "  decant distill --out run/ --resume",
+    "decant distill --out run/ --resume",
     run,
     "Full fine-tuning in float32 with AdamW, warm-up and a cosine. Traces are rendered in the\n"
     "student's own chat form and packed; documents do not see each other, and the loss is on the\n"

@@ -10,12 +10,14 @@ static void print_json(const struct evaluate_options *o, const struct evaluate_s
 {
     printf("{\"accuracy\":%.6f,\"standard_error\":%.6f,\"problems\":%lld,\"no_gold\":%lld,"
            "\"samples\":%lld,\"answers\":%lld,\"correct\":%lld,\"wrong\":%lld,\"unread\":%lld,"
-           "\"truncated\":%lld,\"tokens\":%lld,\"seconds\":%.3f,\"tokens_per_second\":%.1f,"
+           "\"truncated\":%lld,\"cut_at_max_tokens\":%lld,\"cut_by_context\":%lld,\"tokens\":%lld,"
+           "\"seconds\":%.3f,\"tokens_per_second\":%.1f,"
            "\"params\":%lld,\"bytes\":%lld}\n",
            s->accuracy, s->standard_error, (long long)s->n_problems, (long long)s->n_no_gold,
            (long long)o->n_samples, (long long)s->n_answers, (long long)s->n_correct,
-           (long long)s->n_wrong, (long long)s->n_unread, (long long)s->n_truncated,
-           (long long)s->n_tokens, s->seconds,
+           (long long)s->n_wrong, (long long)s->n_unread,
+           (long long)(s->n_cut_tokens + s->n_cut_context), (long long)s->n_cut_tokens,
+           (long long)s->n_cut_context, (long long)s->n_tokens, s->seconds,
            s->seconds > 0 ? (double)s->n_tokens / s->seconds : 0.0, (long long)s->n_params,
            (long long)s->n_bytes);
 }
@@ -25,10 +27,10 @@ static void print_text(const struct evaluate_options *o, const struct evaluate_s
     printf("accuracy        %.1f %% +- %.1f (pass@1 over %lld problems, %lld sample%s each)\n",
            100 * s->accuracy, 100 * s->standard_error, (long long)s->n_problems,
            (long long)o->n_samples, o->n_samples == 1 ? "" : "s");
-    printf(
-        "answers         %lld correct, %lld wrong, %lld not readable, %lld cut at --max-tokens\n",
-        (long long)s->n_correct, (long long)s->n_wrong, (long long)s->n_unread,
-        (long long)s->n_truncated);
+    printf("answers         %lld correct, %lld wrong, %lld not readable\n", (long long)s->n_correct,
+           (long long)s->n_wrong, (long long)s->n_unread);
+    printf("cut             %lld at --max-tokens, %lld by the model's context of %lld tokens\n",
+           (long long)s->n_cut_tokens, (long long)s->n_cut_context, (long long)s->context);
     if (s->n_no_gold)
         printf("left out        %lld problems without an answer that can be checked\n",
                (long long)s->n_no_gold);
@@ -44,11 +46,10 @@ const struct command cmd_eval = {
     .name = "eval",
     .summary = "how many problems a model solves",
     .run = run,
-    .about =
-        "Answers each problem --samples times and checks the final answer (\\boxed{} first) "
-        "against\n"
-        "the gold answer. pass@1 is the mean over problems; its standard error is over problems.\n"
-        "An answer that was cut or cannot be read is not correct.",
+    .about = "Answers each problem --samples times and checks the final answer (\\boxed{} first)\n"
+             "against the gold answer. pass@1 is the mean over problems; its standard error is "
+             "over problems.\n"
+             "An answer that was cut or cannot be read is not correct.",
     .example = "decant eval --model student.gguf --problems test.jsonl --samples 4",
 };
 

@@ -4,6 +4,7 @@
 #include "core/format/weights.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 extern const struct command cmd_inspect;
@@ -16,7 +17,7 @@ struct total {
     uint64_t n_tensors, n_params, n_bytes;
 };
 struct totals {
-    struct total all, by[MAX_TYPES];
+    struct total all, mtp, by[MAX_TYPES]; /* mtp: of all, what predicts further tokens */
     int n;
 };
 
@@ -34,8 +35,29 @@ static void add_total(struct total *t, const char *name, const struct tensor *x,
     t->n_bytes += n_bytes;
 }
 
+/* Multi-token prediction modules stand as layers after the last one, as DeepSeek-V3's config
+ * announces them. Decoding one token at a time does without. Returns the first one's number. */
+static int64_t first_mtp_layer(const struct weights *w)
+{
+    const struct json *j = weights_config(w);
+    int64_t n_layers = INT64_MAX, n_mtp = 0;
+    if (!j || json_opt_int(j, j->root, "num_nextn_predict_layers", 0, 1 << 20, &n_mtp, NULL) ||
+        !n_mtp || json_opt_int(j, j->root, "num_hidden_layers", 0, 1 << 20, &n_layers, NULL))
+        return INT64_MAX;
+    return n_layers;
+}
+
+static bool is_layer_from(const char *name, int64_t first)
+{
+    static const char start[] = "model.layers.";
+    size_t n = sizeof start - 1;
+    return !strncmp(name, start, n) && name[n] >= '0' && name[n] <= '9' &&
+           strtoll(name + n, NULL, 10) >= first;
+}
+
 static void sum_up(const struct weights *w, struct totals *sums)
 {
+    int64_t first_mtp = first_mtp_layer(w);
     for (int64_t i = 0; i < weights_count(w); i++) {
         const char *name;
         struct tensor t;
@@ -43,6 +65,8 @@ static void sum_up(const struct weights *w, struct totals *sums)
         weights_at(w, i, &name, &t);
         weights_stored_at(w, i, &s);
         add_total(&sums->all, name, &t, s.n_bytes);
+        if (is_layer_from(name, first_mtp))
+            add_total(&sums->mtp, name, &t, s.n_bytes);
         int k = 0;
         while (k < sums->n && strcmp(sums->by[k].dtype, s.dtype))
             k++;
@@ -159,7 +183,7 @@ static err_code text_tensors(struct buf *b, const struct weights *w, struct err 
 static err_code text_report(struct buf *b, const struct weights *w, const struct totals *sums,
                             struct err *e)
 {
-    char a[32], c[32];
+    char a[32], c[32], d[32];
     err_code rc = buf_printf(b, e, "%s\n  architecture  ", weights_path(w));
     if (!rc)
         rc = add_architecture(b, w, e);
@@ -168,6 +192,15 @@ static err_code text_report(struct buf *b, const struct weights *w, const struct
             b, e, "\n  parameters    %s (%llu)\n  bytes         %s in %llu tensors\n",
             short_number(a, sums->all.n_params, ""), (unsigned long long)sums->all.n_params,
             short_number(c, sums->all.n_bytes, "B"), (unsigned long long)sums->all.n_tensors);
+    const struct total *mtp = &sums->mtp;
+    if (!rc && mtp->n_tensors)
+        rc = buf_printf(b, e,
+                        "  of these      %s (%llu), %s in %llu tensors: multi-token prediction\n"
+                        "  without it    %s (%llu)\n",
+                        short_number(a, mtp->n_params, ""), (unsigned long long)mtp->n_params,
+                        short_number(c, mtp->n_bytes, "B"), (unsigned long long)mtp->n_tensors,
+                        short_number(d, sums->all.n_params - mtp->n_params, ""),
+                        (unsigned long long)(sums->all.n_params - mtp->n_params));
     for (int i = 0; i < sums->n && !rc; i++) {
         const struct total *t = &sums->by[i];
         rc = buf_printf(b, e, "  %-12s  %llu tensors, %s parameters, %s\n", t->dtype,
@@ -243,8 +276,11 @@ static err_code json_report(struct buf *b, const struct weights *w, const struct
     if (!rc)
         rc = add_architecture(b, w, e);
     if (!rc)
-        rc = buf_printf(b, e, ", \"parameters\": %llu, \"bytes\": %llu, \"by_dtype\": {",
+        rc = buf_printf(b, e,
+                        ", \"parameters\": %llu, \"mtp_parameters\": %llu, \"bytes\": %llu, "
+                        "\"by_dtype\": {",
                         (unsigned long long)sums->all.n_params,
+                        (unsigned long long)sums->mtp.n_params,
                         (unsigned long long)sums->all.n_bytes);
     for (int i = 0; i < sums->n && !rc; i++) {
         const struct total *t = &sums->by[i];
@@ -300,6 +336,7 @@ const struct command cmd_inspect = {
     "decant inspect --model examples/tiny-r1/model\n"
     "decant inspect --model student.gguf --json",
     run,
-    "Reads headers only, so it is instant for a model of any size. Parameters do not count the "
-    "scales of FP8 weights. In --json, metadata arrays of more than 64 elements give their number "
-    "alone; without it, the first few elements."};
+    "Reads headers only, so it is instant for a model of any size. Parameters do not count the\n"
+    "scales of FP8 weights. In --json, metadata arrays of more than 64 elements give their number\n"
+    "alone; without it, the first few elements. mtp_parameters are those of multi-token\n"
+    "prediction modules, which the parameters count and eval, which does not use them, does not."};

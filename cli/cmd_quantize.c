@@ -82,14 +82,14 @@ static int run(int argc, char **argv)
     bool json = false;
     struct cli_option options[] = {
         {"model", CLI_STR, &model, "DIR",
-         "HF directory of a qwen2, qwen3 or llama model (config.json, tokenizer.json,\n"
-         "model*.safetensors in F32, BF16, F16 or FP8)",
+         "HF directory of a qwen2, qwen3 or llama model: config.json,\n"
+         "tokenizer.json, model*.safetensors (F32, BF16, F16, FP8)",
          .required = true},
         {"out", CLI_STR, &out, "FILE.gguf", "the file to write; one that is there is replaced",
          .required = true},
         {"type", CLI_STR, &type, "TYPE",
-         "q4_k_m (4.85 bits a weight), q4_0 (4.5, coarser), q8_0 (8.5, next to no loss)\n"
-         "or f16 (16)"},
+         "q4_k_m (4.85 bits a weight), q4_0 (4.5, coarser),\n"
+         "q8_0 (8.5, next to no loss) or f16 (16)"},
         {"device", CLI_STR, &device, "cpu", "where to compute"},
         {"threads", CLI_INT, &n_threads, "N", "0: all cores", .min = 0, .max = 1024},
         {"json", CLI_FLAG, &json, NULL, "print one JSON object"},
@@ -119,13 +119,9 @@ const struct command cmd_quantize = {
     "decant quantize-and-export --model runs/my/final --out student.gguf\n"
     "decant quantize-and-export --model runs/my/final --out student-f16.gguf --type f16",
     run,
-    "Writes GGUF v3 with the tokenizer and all metadata, which llama.cpp, Ollama and LM Studio "
-    "open. "
-    "q4_k_m is llama.cpp's mix: most matrices in Q4_K, the head and about half of attn_v and "
-    "ffn_down "
-    "in Q6_K, norms and biases in F32; a matrix whose rows are no multiple of 256 falls back to "
-    "Q5_0 "
-    "and Q8_0. Tensors stream through a few MB of memory. The error printed for each type is the "
-    "root mean square of what encoding changed, relative to the weights, over every eighth row. "
-    "The "
-    "file is complete or not there: an older one stays until then."};
+    "Writes GGUF v3 with the tokenizer and all metadata, which llama.cpp, Ollama and LM Studio\n"
+    "open. q4_k_m is llama.cpp's mix: most matrices in Q4_K, the head and about half of attn_v\n"
+    "and ffn_down in Q6_K, norms and biases in F32; a matrix whose rows are no multiple of 256\n"
+    "falls back to Q5_0 and Q8_0. Tensors stream through a few MB of memory. The error printed\n"
+    "for each type is the root mean square of what encoding changed, relative to the weights,\n"
+    "over every eighth row. The file is complete or not there: an older one stays until then."};

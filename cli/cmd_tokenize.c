@@ -54,7 +54,8 @@ static err_code parse_ids(const struct buf *in, struct token_list *ids, struct e
 
 static err_code write_out(const struct buf *out, struct err *e)
 {
-    if ((out->len && fwrite(out->data, 1, out->len, stdout) != out->len) || fflush(stdout))
+    cli_put_text(out->data, out->len);
+    if (fflush(stdout) || ferror(stdout))
         return err_errno(e, "cannot write", "standard output");
     return ERR_OK;
 }
@@ -111,9 +112,8 @@ const struct command cmd_tokenize = {
     "decant tokenize --model models/r1 --file prompt.txt\n"
     "decant tokenize --model student.gguf --file ids.txt --decode",
     run,
-    "Writes the ids of the file's bytes on one line, with spaces between. Special tokens in the "
-    "text\n"
-    "are recognised; none are added. Bytes that are no UTF-8 become the tokens of single bytes. "
-    "With\n"
-    "--decode it reads ids and writes exactly their bytes, without a newline of its own.",
+    "Writes the ids of the file's bytes on one line, with spaces between. Special tokens in the\n"
+    "text are recognised; none are added. Bytes that are no UTF-8 become the tokens of single\n"
+    "bytes. With --decode it reads ids and writes exactly their bytes, without a newline of its\n"
+    "own; on a terminal, control characters are left out.",
 };

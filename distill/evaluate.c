@@ -121,7 +121,8 @@ static err_code done(void *ctx, const struct gen_result *r, struct err *e)
         answer_check(sp->answer, sp->n_answer, it->gold, it->n_gold, NULL);
     bool correct = !cut && verdict == ANSWER_CORRECT;
     s->n_answers++;
-    s->n_truncated += cut;
+    s->n_cut_tokens += cut && r->n_tokens >= v->o->max_tokens;
+    s->n_cut_context += cut && r->n_tokens < v->o->max_tokens;
     s->n_correct += correct;
     s->n_wrong += !cut && verdict == ANSWER_WRONG;
     s->n_unread += !cut && verdict == ANSWER_UNKNOWN;
@@ -151,6 +152,7 @@ static void summarise(struct evaluate *v)
     s->standard_error = v->n_items > 1 ? sqrt(var / (n - 1) / n) : 0;
     s->n_params = v->model.lm->n_params;
     s->n_bytes = v->model.lm->n_bytes;
+    s->context = v->model.lm->max_context;
 }
 
 err_code evaluate_run(const struct evaluate_options *o, struct evaluate_summary *sum, struct err *e)

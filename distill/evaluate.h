@@ -21,11 +21,12 @@ struct evaluate_options {
 struct evaluate_summary {
     int64_t n_problems; /* judged */
     int64_t n_no_gold;  /* left out */
-    int64_t n_answers, n_correct, n_wrong, n_unread, n_truncated;
-    double accuracy, standard_error; /* 0 to 1 */
-    int64_t n_tokens;                /* generated */
-    double seconds;                  /* of generating, without opening the model */
-    int64_t n_params, n_bytes;       /* of the model */
+    int64_t n_answers, n_correct, n_wrong, n_unread;
+    int64_t n_cut_tokens, n_cut_context; /* cut at max_tokens, or before by the model's context */
+    double accuracy, standard_error;     /* 0 to 1 */
+    int64_t n_tokens;                    /* generated */
+    double seconds;                      /* of generating, without opening the model */
+    int64_t n_params, n_bytes, context;  /* of the model */
 };
 err_code evaluate_run(const struct evaluate_options *o, struct evaluate_summary *sum,
                       struct err *e);

@@ -336,6 +336,12 @@ static err_code gradients(struct job *j, struct step *t, bool *stopped, struct e
     return rc;
 }
 
+/* The steps whose mean loss the summary gives. */
+static int64_t n_tail_steps(const struct job *j)
+{
+    return (j->n_steps + 9) / 10;
+}
+
 static err_code record(struct job *j, const struct step *t, struct err *e)
 {
     struct train_state *st = &j->st;
@@ -343,7 +349,7 @@ static err_code record(struct job *j, const struct step *t, struct err *e)
     st->n_tokens += t->n_tokens;
     st->n_valid += t->n_valid;
     st->seconds += t->seconds;
-    if (t->n > j->n_steps - (j->n_steps + 9) / 10)
+    if (t->n > j->n_steps - n_tail_steps(j))
         st->tail_loss += t->loss;
     double rate = (double)t->n_tokens / t->seconds;
     j->t_rate = j->t_rate > 0 ? 0.9 * j->t_rate + 0.1 * rate : rate;
@@ -419,7 +425,8 @@ static void fill_result(struct job *j)
     r->n_documents = j->data.summary.n_docs;
     r->n_eval_documents = j->data.eval_summary.n_docs;
     r->n_skipped = j->data.summary.n_skipped;
-    r->loss = j->st.tail_loss / (double)((j->n_steps + 9) / 10);
+    r->n_loss_steps = n_tail_steps(j);
+    r->loss = j->st.tail_loss / (double)r->n_loss_steps;
     r->eval_before = j->st.eval_before;
     r->seconds = j->st.seconds;
     r->tokens_per_second = j->st.seconds > 0 ? (double)j->st.n_tokens / j->st.seconds : 0;

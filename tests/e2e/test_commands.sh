@@ -30,10 +30,19 @@ cc -O1 -o "$dir/problems" examples/tiny-r1/problems.c
 expect 2 "usage" $decant
 expect 2 "no command" $decant frobnicate
 expect 0 "" $decant --help
-for c in generate-traces distill quantize-and-export eval chat corpus inspect tokenize logits; do
+commands="generate-traces distill quantize-and-export eval chat corpus inspect tokenize logits"
+for c in $commands; do
     expect 0 "" $decant $c --help
     grep -q "decant $c" "$dir/out" || fail "$c --help shows no example"
 done
+# examples stand two spaces in; what is required says so
+for c in $commands; do
+    $decant $c --help >"$dir/out"
+    sed -n '/^examples*:/,$p' "$dir/out" | grep decant | grep -qv '^  decant' && fail "$c --help: examples"
+    awk '/^example/ { exit } length > 100 { bad = 1; exit } END { exit bad }' "$dir/out" || fail "$c --help has a line of more than 100 characters"
+done
+$decant distill --help >"$dir/out"
+[ "$(grep -c '(required' "$dir/out")" = 3 ] || fail "distill --help does not mark what it requires"
 expect 2 "--teacher DIR|GGUF|URL is required" $decant generate-traces
 expect 2 "is not an option" $decant eval --modle x
 expect 2 "whole number" $decant eval --model x --problems y --samples many
@@ -60,6 +69,7 @@ expect 1 "bad.jsonl:2" $decant generate-traces --teacher $teacher --prompts "$di
 # distill: from the base, a few steps; from a config.json alone
 expect 0 "" $decant distill --student $base --corpus "$dir/c.db" --out "$dir/run" --epochs 1 \
     --batch-tokens 1024 --max-length 256
+grep -q '^loss .* in training, mean of the last [0-9]* step' "$dir/out" || fail "which loss? $(cat "$dir/out")"
 [ -f "$dir/run/final/model.safetensors" ] && [ -f "$dir/run/metrics.jsonl" ] || fail "no final"
 
 # a start that failed leaves nothing behind, and says where a run or a model may be
@@ -92,6 +102,27 @@ for type in f16 q8_0 q4_0 q4_k_m; do
 done
 expect 2 "q4_k_m" $decant quantize-and-export --model "$dir/run/final" --out "$dir/x.gguf" --type q9
 expect 0 "" $decant inspect --model $teacher --json
+grep -q '"parameters": 5197280, "mtp_parameters": 1390704,' "$dir/out" || fail "inspect counts $(head -c 200 "$dir/out")"
+expect 0 "" $decant inspect --model $teacher
+grep -q '1.39 M (1390704), .*: multi-token prediction' "$dir/out" || fail "inspect counts $(head "$dir/out")"
+expect 0 "" $decant eval --model $teacher --problems "$dir/test.jsonl" --limit 1 --max-tokens 1 --json
+grep -q "\"params\":$((5197280 - 1390704))," "$dir/out" || fail "eval counts $(cat "$dir/out")"
+# what cut an answer: --max-tokens, or the model's context
+mkdir "$dir/short"
+cp $base/* "$dir/short"
+sed 's/"max_position_embeddings": *[0-9]*/"max_position_embeddings": 72/' $base/config.json >"$dir/short/config.json"
+expect 0 "" $decant eval --model "$dir/short" --problems "$dir/test.jsonl" --max-tokens 2 --json
+grep -q '"truncated":24,"cut_at_max_tokens":24,"cut_by_context":0,' "$dir/out" || fail "eval: $(cat "$dir/out")"
+expect 0 "" $decant eval --model "$dir/short" --problems "$dir/test.jsonl" --max-tokens 500 --temperature 10 --json
+grep -q '"cut_at_max_tokens":0,"cut_by_context":[1-9]' "$dir/out" || fail "eval: $(cat "$dir/out")"
+expect 0 "" $decant eval --model "$dir/short" --problems "$dir/test.jsonl" --max-tokens 500 --temperature 10
+grep -q 'by the model.s context of 72 tokens' "$dir/out" || fail "eval: $(cat "$dir/out")"
+expect 2 "--prompt is empty" $decant chat --model $teacher --prompt ""
+expect 2 "--prompt is empty" $decant chat --model $teacher --prompt "  "
+expect 0 "" $decant chat --model $base --prompt x --top-k 1 --max-tokens 8
+cp "$dir/out" "$dir/greedy"
+expect 0 "" $decant chat --model $base --prompt x --temperature 0 --max-tokens 8
+cmp "$dir/out" "$dir/greedy" || fail "chat --top-k 1 is not greedy"
 expect 0 "" $decant chat --model $teacher --prompt "$(sed -n '1s/.*"prompt": *"\([^"]*\)".*/\1/p' "$dir/test.jsonl")"
 grep -q '</think>' "$dir/out" && grep -q 'boxed' "$dir/out" || fail "chat said $(cat "$dir/out")"
 expect 0 "" $decant logits --model $teacher --tokens 0,5,7 --out "$dir/l.npy"
@@ -117,4 +148,12 @@ expect 0 "" $decant tokenize --model $teacher --file "$dir/text"
 cp "$dir/out" "$dir/ids"
 expect 0 "" $decant tokenize --model $teacher --file "$dir/ids" --decode
 cmp "$dir/out" "$dir/text" || fail "tokenize does not come back"
+# a terminal gets no control characters out of a model or a file; a file gets every byte
+if command -v script >/dev/null; then
+    printf 'a\033[31mb\tc\302\233d\303\251\177' >"$dir/text"
+    $decant tokenize --model $teacher --file "$dir/text" >"$dir/ids"
+    $decant tokenize --model $teacher --file "$dir/ids" --decode | cmp - "$dir/text" || fail "decode"
+    script -qec "$decant tokenize --model $teacher --file $dir/ids --decode" /dev/null >"$dir/out" </dev/null
+    printf 'a[31mb\tcd\303\251' | cmp - "$dir/out" || fail "a terminal got $(od -c "$dir/out")"
+fi
 echo "all commands did what they say"
