@@ -365,6 +365,14 @@ bool value_is_short_unit(const char *word)
     return IS_IN(word, short_units);
 }
 
+bool value_is_no_unit(const char *word)
+{
+    for (size_t i = 0; i < sizeof multipliers / sizeof *multipliers; i++)
+        if (!strcmp(word, multipliers[i].word))
+            return true;
+    return IS_IN(word, not_units);
+}
+
 /* A unit's word: letters, with "." "-" "'" "/" between or after them. Lower-case into word. */
 static size_t scan_word(const char *s, char *word, size_t cap)
 {
@@ -491,23 +499,6 @@ static bool parse_tail(struct parser *p, struct answer_value *v)
     }
 }
 
-/* "x = 3", "2 + 1 = 3": the value is what follows the last "=". Before it may stand any one thing,
- * but no list and no inequality. NULL when that does not hold. */
-static const char *after_equals(const char *s)
-{
-    const char *last = strrchr(s, '=');
-    if (!last)
-        return s;
-    for (const char *p = s; p < last; p++) {
-        bool separator = strchr(",;<>~!:|?&", *p) != NULL;
-        bool thousands = *p == ',' && p > s && is_digit(p[-1]) && is_digit(p[1]);
-        if ((separator && !thousands) || !strncmp(p, " or ", 4) || !strncmp(p, " and ", 5) ||
-            !strncmp(p, " not ", 5) || (unsigned char)*p >= 0x80)
-            return NULL;
-    }
-    return last + 1;
-}
-
 bool answer_parse(const char *s, size_t n, struct answer_value *v)
 {
     char text[4 * ANSWER_MAX_BYTES];
@@ -526,7 +517,6 @@ bool answer_parse(const char *s, size_t n, struct answer_value *v)
         text[--len] = 0;
     if (len && text[len - 1] == '.') /* "$72.$" */
         text[--len] = 0;
-    const char *from = after_equals(text);
-    struct parser p = {from, 0};
-    return from && parse_signed(&p, v) && parse_tail(&p, v) && isfinite(v->approx);
+    struct parser p = {text, 0};
+    return parse_signed(&p, v) && parse_tail(&p, v) && isfinite(v->approx);
 }

@@ -1,4 +1,5 @@
-/* Inside the answer checker: from the text of one bare answer to its value.
+/* Inside the answer checker: plain numbers, with units, money and percentages, by exact arithmetic;
+ * and words. What is neither goes through dataset/expr.h and dataset/answer_tree.h.
  *
  * text --answer_clean--> plain notation --answer_parse--> value --answer_equal--> verdict */
 #ifndef DECANT_DATASET_ANSWER_VALUE_H
@@ -29,6 +30,9 @@ bool answer_parse(const char *s, size_t n, struct answer_value *v);
 /* Is word one of the common short units, such as cm or lbs? */
 bool value_is_short_unit(const char *word);
 
+/* Is word one that changes a number's value or leaves it open, such as "dozen" or "or"? */
+bool value_is_no_unit(const char *word);
+
 /* Arithmetic, exact while it fits (dataset/answer_value.c). divide is false for a zero divisor. */
 void value_set_ratio(struct answer_value *v, __int128 num, __int128 den);
 void value_multiply(struct answer_value *v, const struct answer_value *by);
@@ -36,6 +40,15 @@ bool value_divide(struct answer_value *v, const struct answer_value *by);
 void value_add(struct answer_value *v, const struct answer_value *b);
 void value_negate(struct answer_value *v);
 struct answer_value value_power_of_ten(int exponent);
+
+/* Answers in words (dataset/answer_text.c): correct when they are the same but for case, spaces,
+ * LaTeX around them and an article; wrong when one excludes the other (days, yes and no); else
+ * unknown. */
+enum answer_verdict text_compare(const char *given, size_t n_given, const char *gold, size_t n_gold,
+                                 const char **why);
+
+/* One word? */
+bool text_is_word(const char *s, size_t n);
 
 enum answer_verdict answer_equal(const struct answer_value *a, const struct answer_value *gold,
                                  const char **why);

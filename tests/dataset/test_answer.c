@@ -32,34 +32,84 @@ static enum answer_verdict check_line(char *line, char *label, const char **why)
     return answer_check(given, strlen(given), gold, strlen(gold), why);
 }
 
-static void test_labelled_pairs(void **state)
+/* Calls one(ctx, ...) for each pair of a file; the number of pairs. */
+typedef void (*pair_fn)(void *ctx, char label, enum answer_verdict got, const char *where,
+                        const char *why);
+
+static int for_each_pair(const char *file, pair_fn one, void *ctx)
 {
-    (void)state;
     struct buf text = {0};
     struct err e;
-    int n = 0, n_bad = 0, n_line = 0;
-    if (file_read("tests/vectors/dataset/answers.tsv", 1 << 20, &text, &e))
+    int n = 0, n_line = 0;
+    char path[128], where[1200];
+    snprintf(path, sizeof path, "tests/vectors/answers/%s", file);
+    if (file_read(path, 1 << 20, &text, &e))
         fail_msg("%s", e.msg);
     for (char *next = text.data, *line; (line = strsep(&next, "\n"));) {
-        char copy[1024], label;
+        char label;
         const char *why = "";
         n_line++;
         if (!*line || *line == '#')
             continue;
-        snprintf(copy, sizeof copy, "%s", line);
+        snprintf(where, sizeof where, "%s:%d: %s", file, n_line, line);
         enum answer_verdict got = check_line(line, &label, &why);
-        enum answer_verdict want = label == '='   ? ANSWER_CORRECT
-                                   : label == '!' ? ANSWER_WRONG
-                                                  : ANSWER_UNKNOWN;
+        one(ctx, label, got, where, why);
         n++;
-        if (got != want) {
-            n_bad++;
-            print_message("line %d: %s (%s): %s\n", n_line, answer_verdict_name(got), why, copy);
-        }
     }
     buf_dispose(&text);
-    assert_true(n >= 300);
+    return n;
+}
+
+static void check_rule(void *ctx, char label, enum answer_verdict got, const char *where,
+                       const char *why)
+{
+    enum answer_verdict want = label == '='   ? ANSWER_CORRECT
+                               : label == '!' ? ANSWER_WRONG
+                                              : ANSWER_UNKNOWN;
+    if (got != want) {
+        ++*(int *)ctx;
+        print_message("%s: %s (%s)\n", where, answer_verdict_name(got), why);
+    }
+}
+
+static void test_rules(void **state)
+{
+    (void)state;
+    int n_bad = 0;
+    assert_true(for_each_pair("rules.tsv", check_rule, &n_bad) >= 300);
     assert_int_equal(n_bad, 0);
+}
+
+/* equal[verdict], unequal[verdict] */
+struct tally {
+    int equal[3], unequal[3];
+};
+
+static void count_pair(void *ctx, char label, enum answer_verdict got, const char *where,
+                       const char *why)
+{
+    struct tally *t = ctx;
+    assert_true(label == '=' || label == '!');
+    (label == '=' ? t->equal : t->unequal)[got]++;
+    if (label == '=' ? got != ANSWER_CORRECT : got == ANSWER_CORRECT)
+        print_message("%s: %s (%s)\n", where, answer_verdict_name(got), why);
+}
+
+/* No unequal pair is called correct, no equal one wrong, and over 97 % of the equal ones correct.
+ */
+static void test_pairs(void **state)
+{
+    (void)state;
+    struct tally t = {0};
+    int n = for_each_pair("pairs_a.tsv", count_pair, &t);
+    int n_equal = t.equal[0] + t.equal[1] + t.equal[2], n_unequal = n - n_equal;
+    print_message("%d equal: %d correct, %d unknown; %d unequal: %d wrong, %d unknown\n", n_equal,
+                  t.equal[ANSWER_CORRECT], t.equal[ANSWER_UNKNOWN], n_unequal,
+                  t.unequal[ANSWER_WRONG], t.unequal[ANSWER_UNKNOWN]);
+    assert_true(n >= 250 && n_unequal * 100 >= n * 45);
+    assert_int_equal(t.unequal[ANSWER_CORRECT], 0);
+    assert_int_equal(t.equal[ANSWER_WRONG], 0);
+    assert_true(t.equal[ANSWER_CORRECT] * 100 > n_equal * 97);
 }
 
 /* Equality does not depend on who is gold, as long as both are bare numbers. */
@@ -179,7 +229,8 @@ static void test_random_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_labelled_pairs),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_compare_is_symmetric),
         cmocka_unit_test(test_gsm8k_train),
         cmocka_unit_test(test_gsm8k_test),

@@ -26,10 +26,10 @@ static void test_answers(void **state)
     assert_int_equal(judge("r", "\\boxed{3}", "stop", "2").answer, ANSWER_WRONG);
     assert_int_equal(judge("r", "\\boxed{2}", "stop", NULL).answer, ANSWER_UNKNOWN);
     assert_int_equal(judge("r", "\\boxed{2}", "stop", "").answer, ANSWER_UNKNOWN);
-    assert_int_equal(judge("r", "\\boxed{blue}", "stop", "blue").answer, ANSWER_UNKNOWN);
+    assert_int_equal(judge("r", "\\boxed{blue}", "stop", "blue").answer, ANSWER_CORRECT);
     assert_int_equal(judge("r", "", "stop", "2").answer, ANSWER_WRONG);
     assert_int_equal(judge("r", " \n.", "stop", "2").answer, ANSWER_WRONG);
-    assert_int_equal(judge("r", "", "stop", "blue").answer, ANSWER_UNKNOWN);
+    assert_int_equal(judge("r", "", "stop", "blue").answer, ANSWER_WRONG);
     /* the reasoning's own box does not count */
     assert_int_equal(judge("\\boxed{2}", "I cannot say.", "stop", "2").answer, ANSWER_UNKNOWN);
 }

@@ -1,0 +1,400 @@
+/* Where in a text is the final answer? */
+#include "dataset/answer.h"
+#include "dataset/answer_value.h"
+#include "dataset/expr.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+    MAX_LINE = 300,  /* bytes of a closing sentence in which a lone number is looked for */
+    MAX_WHOLE = 200, /* bytes of a text that is nothing but an answer */
+    MAX_BOXES = 16,  /* boxes that are one answer together */
+    MAX_GAP = 80     /* bytes between two of them */
+};
+
+static bool set_span(struct answer_span *out, const char *s, const char *end, const char *rule)
+{
+    while (s < end && isspace((unsigned char)*s))
+        s++;
+    while (end > s && isspace((unsigned char)end[-1]))
+        end--;
+    *out = (struct answer_span){s, (size_t)(end - s), rule};
+    return end > s;
+}
+
+static bool starts(const char *s, const char *end, const char *with)
+{
+    size_t n = strlen(with);
+    return (size_t)(end - s) >= n && !memcmp(s, with, n);
+}
+
+static bool starts_any_case(const char *s, const char *end, const char *with)
+{
+    size_t n = strlen(with);
+    return (size_t)(end - s) >= n && !strncasecmp(s, with, n);
+}
+
+/* ---- boxes ---- */
+
+/* The brace that closes the one at s; NULL when it does not close within an answer's length. */
+static const char *closing_brace(const char *s, const char *end)
+{
+    if (end - s > ANSWER_MAX_BYTES)
+        end = s + ANSWER_MAX_BYTES;
+    int depth = 0;
+    for (; s < end; s++) {
+        if (*s == '\\' && s + 1 < end && (s[1] == '{' || s[1] == '}'))
+            s++;
+        else if (*s == '{')
+            depth++;
+        else if (*s == '}' && --depth == 0)
+            return s;
+    }
+    return NULL;
+}
+
+/* Past \boxed or \fbox at s, and spaces; NULL for another text. */
+static const char *past_command(const char *s, const char *end)
+{
+    s = starts(s, end, "\\boxed") ? s + 6 : starts(s, end, "\\fbox") ? s + 5 : NULL;
+    while (s && s < end && *s == ' ')
+        s++;
+    return s && s < end ? s : NULL;
+}
+
+/* "\boxed 42", which TeX would read as a box around 4: up to a space, a "$" or a line's end. */
+static bool bare_box(const char *s, const char *end, struct answer_span *out)
+{
+    const char *to = s;
+    if (isalpha((unsigned char)*s))
+        return false;
+    while (to < end && to - s < ANSWER_MAX_BYTES && !isspace((unsigned char)*to) && *to != '$' &&
+           !starts(to, end, "\\)") && !starts(to, end, "\\]"))
+        to++;
+    while (to > s && strchr(".,;", to[-1]))
+        to--;
+    return set_span(out, s, to, "bare box");
+}
+
+/* Past one thing that may stand between two boxes of one answer; NULL: something else. */
+static const char *past_connector(const char *s, const char *end, bool *joins)
+{
+    static const char *const joints[] = {
+        ",", ";", "and", "or", "\\text{and}", "\\text{or}", "\\text{ and }", "\\text{ or }"};
+    static const char *const fillers[] = {" ",   "\n",  "$",   "\\(",   "\\)",
+                                          "\\[", "\\]", "\\,", "\\quad"};
+    for (size_t i = 0; i < sizeof joints / sizeof *joints; i++)
+        if (starts(s, end, joints[i])) {
+            *joins = true;
+            return s + strlen(joints[i]);
+        }
+    for (size_t i = 0; i < sizeof fillers / sizeof *fillers; i++)
+        if (starts(s, end, fillers[i]))
+            return s + strlen(fillers[i]);
+    if (!isalpha((unsigned char)*s)) /* x =, x_1 = */
+        return NULL;
+    s++;
+    if (s + 1 < end && *s == '_')
+        s += 2;
+    while (s < end && *s == ' ')
+        s++;
+    return s < end && *s == '=' ? s + 1 : NULL;
+}
+
+static bool is_gap(const char *s, const char *end)
+{
+    bool joins = false;
+    while (s && s < end)
+        s = past_connector(s, end, &joins);
+    return s && joins;
+}
+
+/* The start of the box that belongs to the one at s, as in "\boxed{3} or \boxed{-3}"; else NULL. */
+static const char *box_before(const char *text, const char *s)
+{
+    size_t window = (size_t)(s - text) < ANSWER_MAX_BYTES ? (size_t)(s - text) : ANSWER_MAX_BYTES;
+    for (const char *q = s; q-- > s - window;) {
+        const char *open = *q == '\\' ? past_command(q, s) : NULL;
+        if (!open)
+            continue;
+        const char *close = *open == '{' ? closing_brace(open, s) : NULL;
+        return close && s - close <= MAX_GAP && is_gap(close + 1, s) ? q : NULL;
+    }
+    return NULL;
+}
+
+/* The last complete box, searched from the end, with those that are joined to it. */
+static bool find_boxed(const char *text, size_t n, struct answer_span *out)
+{
+    const char *end = text + n;
+    for (const char *s = end; s-- > text;) {
+        const char *open = *s == '\\' ? past_command(s, end) : NULL;
+        if (!open)
+            continue;
+        if (*open != '{') {
+            if (bare_box(open, end, out))
+                return true;
+            continue;
+        }
+        const char *close = closing_brace(open, end), *first = s;
+        if (!close)
+            continue;
+        for (int i = 1; i < MAX_BOXES; i++) {
+            const char *before = box_before(text, first);
+            if (!before || close - before >= ANSWER_MAX_BYTES)
+                break;
+            first = before;
+        }
+        return first == s ? set_span(out, open + 1, close, "boxed")
+                          : set_span(out, first, close + 1, "boxed");
+    }
+    return false;
+}
+
+/* ---- "####" and "answer is" ---- */
+
+static const char *line_end(const char *s, const char *end)
+{
+    const char *nl = memchr(s, '\n', (size_t)(end - s));
+    return nl ? nl : end;
+}
+
+static bool find_hashes(const char *text, size_t n, struct answer_span *out)
+{
+    const char *end = text + n;
+    for (const char *s = end; s-- > text;)
+        if (starts(s, end, "####"))
+            return set_span(out, s + 4, line_end(s, end), "####");
+    return false;
+}
+
+/* The end of the sentence that begins at s: a line's end, ". " or "; ", or a reason. */
+static const char *sentence_end(const char *s, const char *end)
+{
+    static const char *const reasons[] = {" because ", " since ",  ", because ", ", since ",
+                                          ", so ",     ", which ", ", as "};
+    end = line_end(s, end);
+    for (const char *p = s; p + 1 < end; p++) {
+        if ((*p == '.' || *p == ';') && p[1] == ' ')
+            return p;
+        if (*p != ' ' && *p != ',')
+            continue;
+        for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+            if (starts(p, end, reasons[i]))
+                return p;
+    }
+    return end;
+}
+
+/* Displayed mathematics at s: \[...\] or $$...$$, over several lines. */
+static bool displayed(const char *s, const char *end, struct answer_span *out, const char *rule)
+{
+    const char *close = starts(s, end, "\\[") ? "\\]" : starts(s, end, "$$") ? "$$" : NULL;
+    if (!close)
+        return false;
+    size_t n = (size_t)(end - s) < ANSWER_MAX_BYTES ? (size_t)(end - s) : ANSWER_MAX_BYTES;
+    const char *to = memmem(s + 2, n - 2, close, 2);
+    return to && set_span(out, s + 2, to, rule);
+}
+
+static bool answer_at(const char *from, const char *end, struct answer_span *out)
+{
+    while (from < end && (strchr(":*", *from) || isspace((unsigned char)*from)))
+        from++;
+    if (displayed(from, end, out, "answer is"))
+        return true;
+    const char *to = sentence_end(from, end);
+    to -= to > from && to[-1] == '.';
+    while (to > from && to[-1] == '*') /* Markdown's bold */
+        to--;
+    return set_span(out, from, to, "answer is");
+}
+
+static bool find_answer_is(const char *text, size_t n, struct answer_span *out)
+{
+    static const char *const phrases[] = {
+        "answer is", "answer:",  "answer :",  "answer**:", "answer:**",
+        "answer**",  "answer\n", "option is", "choice is", "answer would be"};
+    const char *end = text + n;
+    for (const char *s = end; s-- > text;) {
+        if (!strchr("aAoOcC", *s))
+            continue;
+        size_t best = 0;
+        for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++) {
+            size_t len = strlen(phrases[i]);
+            if (len > best && starts_any_case(s, end, phrases[i]))
+                best = len;
+        }
+        if (best)
+            return answer_at(s + best, end, out);
+    }
+    return false;
+}
+
+/* ---- the last line ---- */
+
+/* Words after which what a closing sentence names is not an answer. */
+static bool is_hedged(const char *s, size_t n)
+{
+    static const char *const words[] = {
+        " not ",    "n't ",      " cannot ",   " maybe ",  " perhaps ", " approximately ",
+        " about ",  " around ",  " least ",    " most ",   " than ",    " over ",
+        " under ",  " roughly ", " either ",   " or ",     " step ",    " nearly ",
+        " almost ", " except ",  " between ",  " if ",     " unless ",  " half ",
+        " twice ",  " double ",  " question ", " problem "};
+    char lower[MAX_LINE + 3] = " ";
+    for (size_t i = 0; i < n; i++)
+        lower[i + 1] =
+            isalpha((unsigned char)s[i]) || s[i] == '\'' ? (char)tolower((unsigned char)s[i]) : ' ';
+    lower[n + 1] = ' ';
+    lower[n + 2] = 0;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strstr(lower, words[i]))
+            return true;
+    return memchr(s, '?', n) != NULL;
+}
+
+struct line {
+    const char *s, *end;
+};
+
+/* The last line with anything on it; false when it is too long or hedged. */
+static bool last_line(const char *text, size_t n, struct line *out)
+{
+    const char *end = text + n;
+    while (end > text && isspace((unsigned char)end[-1]))
+        end--;
+    const char *s = end;
+    while (s > text && s[-1] != '\n')
+        s--;
+    *out = (struct line){s, end};
+    return end > s && end - s <= MAX_LINE && !is_hedged(s, (size_t)(end - s));
+}
+
+static bool has_digit(const char *s, const char *end)
+{
+    for (; s < end; s++)
+        if (isdigit((unsigned char)*s))
+            return true;
+    return false;
+}
+
+/* The one marked part of the last line, $...$ or \(...\) or **...**, when the line has no number
+ * beside it and ends there, but for a unit. */
+static bool find_marked(const char *text, size_t n, struct answer_span *out)
+{
+    static const char *const marks[][2] = {{"$", "$"}, {"\\(", "\\)"}, {"**", "**"}};
+    struct line l;
+    if (!last_line(text, n, &l))
+        return false;
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        const char *open = marks[i][0], *close = marks[i][1];
+        size_t len = strlen(open);
+        const char *from = memmem(l.s, (size_t)(l.end - l.s), open, len);
+        const char *to = from ? memmem(from + len, (size_t)(l.end - from) - len, close, len) : NULL;
+        if (!to || to == from + len)
+            continue;
+        const char *after = to + len;
+        int n_spaces = 0;
+        for (const char *p = after; p < l.end; p++)
+            n_spaces += *p == ' ';
+        bool lone_letter = to - from - (ptrdiff_t)len == 1 && isalpha((unsigned char)to[-1]);
+        if (has_digit(l.s, from) || has_digit(after, l.end) || n_spaces > 3 || lone_letter ||
+            memchr(l.s, '$', (size_t)(from - l.s)) || memchr(after, '$', (size_t)(l.end - after)) ||
+            memchr(after, '\\', (size_t)(l.end - after)))
+            return false;
+        return set_span(out, from + len, to, "marked");
+    }
+    return false;
+}
+
+/* The last paragraph when it is displayed mathematics. */
+static bool find_displayed(const char *text, size_t n, struct answer_span *out)
+{
+    const char *end = text + n;
+    while (end > text && isspace((unsigned char)end[-1]))
+        end--;
+    bool dollars = end - text > 4 && end[-1] == '$' && end[-2] == '$';
+    if (!dollars && !(end - text > 4 && end[-1] == ']' && end[-2] == '\\'))
+        return false;
+    const char *from = end - 2;
+    for (int i = 0; i < MAX_LINE && from > text; i++) {
+        from--;
+        if (starts(from, end, dollars ? "$$" : "\\["))
+            return displayed(from, end, out, "displayed");
+    }
+    return false;
+}
+
+/* The one number of the last line, when it has just one and is not hedged. */
+static bool find_only_number(const char *text, size_t n, struct answer_span *out)
+{
+    struct line l;
+    if (!last_line(text, n, &l))
+        return false;
+    const char *first = NULL, *last = NULL;
+    for (const char *p = l.s; p < l.end;) {
+        if (!isdigit((unsigned char)*p)) {
+            p++;
+            continue;
+        }
+        if (first)
+            return false;
+        first = p;
+        while (p < l.end &&
+               (isdigit((unsigned char)*p) ||
+                ((*p == ',' || *p == '.') && p + 1 < l.end && isdigit((unsigned char)p[1]))))
+            p++;
+        last = p;
+    }
+    if (!first)
+        return false;
+    /* A letter, slash, minus, LaTeX or an operator at its side: part of something larger. */
+    const char *before = first;
+    if (before > l.s && before[-1] == '$')
+        before--;
+    if (before > l.s && !strchr(" (:*", before[-1]))
+        return false;
+    while (before > l.s && strchr(" (*$", before[-1]))
+        before--;
+    if (before > l.s && strchr("-+/^=<>", before[-1]))
+        return false;
+    const char *after = last;
+    if (after < l.end && *after == '%')
+        after++;
+    if (after < l.end && !strchr(" .,!)*$;", *after))
+        return false;
+    while (after < l.end && *after == ' ')
+        after++;
+    if (memchr(l.s, '\\', (size_t)(l.end - l.s)) || (after < l.end && strchr("-+/^=<>", *after)))
+        return false;
+    return set_span(out, first, last < l.end && *last == '%' ? last + 1 : last, "only number");
+}
+
+/* The whole text, when it is one line and nothing but a value or a word. */
+static bool find_whole(const char *text, size_t n, struct answer_span *out)
+{
+    if (!set_span(out, text, text + n, "whole") || out->n > MAX_WHOLE ||
+        memchr(out->text, '\n', out->n))
+        return false;
+    struct answer_value v;
+    struct expr_tree t;
+    size_t stop = out->text[out->n - 1] == '.';
+    return answer_parse(out->text, out->n, &v) || text_is_word(out->text, out->n) ||
+           expr_parse(out->text, out->n - stop, &t);
+}
+
+bool answer_extract(const char *text, size_t n, struct answer_span *out)
+{
+    return find_boxed(text, n, out) || find_hashes(text, n, out) || find_answer_is(text, n, out) ||
+           find_whole(text, n, out) || find_displayed(text, n, out) || find_marked(text, n, out) ||
+           find_only_number(text, n, out);
+}
+
+bool answer_gold(const char *text, size_t n, struct answer_span *out)
+{
+    return find_hashes(text, n, out) || find_boxed(text, n, out) ||
+           set_span(out, text, text + n, "whole");
+}

@@ -1,0 +1,669 @@
+#include "dataset/expr.h"
+#include "dataset/answer_value.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { MAX_NESTED_TEXT = 3 };
+
+struct lexer {
+    const char *text;
+    struct expr_token *out;
+    size_t n;
+    int n_brackets; /* open ( [ \{: inside them a comma separates */
+    bool spaced, money;
+};
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* What happens to a command's argument or a word. */
+enum action {
+    SKIP = 1, /* as if it were not there */
+    SPACE,
+    WORDS,       /* {words} */
+    DELIMITER,   /* \left, \right: also without the dot that follows */
+    ENVIRONMENT, /* \begin{name}, \end{name} */
+    BLACKBOARD,  /* \mathbb{R} */
+    OPERATOR,    /* \operatorname{name} */
+    DROP,        /* with its {argument} */
+    EMIT
+};
+
+struct command {
+    const char *name;
+    uint8_t action, kind, op;
+};
+
+/* Sorted by name, for bsearch. */
+static const struct command commands[] = {
+    {"Big", SKIP},
+    {"Bigg", SKIP},
+    {"Biggl", SKIP},
+    {"Biggr", SKIP},
+    {"Bigl", SKIP},
+    {"Bigr", SKIP},
+    {"Longrightarrow", EMIT, TOKEN_SYMBOL},
+    {"angle", EMIT, TOKEN_SYMBOL},
+    {"approx", EMIT, TOKEN_RELATION, '~'},
+    {"arccos", EMIT, TOKEN_FUNCTION, EXPR_ARCCOS},
+    {"arccot", EMIT, TOKEN_FUNCTION, EXPR_ARCCOT},
+    {"arccsc", EMIT, TOKEN_FUNCTION, EXPR_ARCCSC},
+    {"arcsec", EMIT, TOKEN_FUNCTION, EXPR_ARCSEC},
+    {"arcsin", EMIT, TOKEN_FUNCTION, EXPR_ARCSIN},
+    {"arctan", EMIT, TOKEN_FUNCTION, EXPR_ARCTAN},
+    {"ast", EMIT, '*'},
+    {"bar", EMIT, TOKEN_BAR, 1},
+    {"begin", ENVIRONMENT, TOKEN_MATRIX_BEGIN},
+    {"bf", SKIP},
+    {"big", SKIP},
+    {"bigcup", EMIT, TOKEN_UNION},
+    {"bigg", SKIP},
+    {"biggl", SKIP},
+    {"biggr", SKIP},
+    {"bigl", SKIP},
+    {"bigr", SKIP},
+    {"binom", EMIT, TOKEN_BINOMIAL},
+    {"bm", SKIP},
+    {"boldsymbol", SKIP},
+    {"boxed", SKIP},
+    {"cap", EMIT, TOKEN_INTERSECTION},
+    {"cdot", EMIT, '*'},
+    {"cfrac", EMIT, TOKEN_FRACTION},
+    {"circ", EMIT, TOKEN_DEGREE},
+    {"colon", EMIT, ':'},
+    {"cos", EMIT, TOKEN_FUNCTION, EXPR_COS},
+    {"cosh", EMIT, TOKEN_FUNCTION, EXPR_COSH},
+    {"cot", EMIT, TOKEN_FUNCTION, EXPR_COT},
+    {"csc", EMIT, TOKEN_FUNCTION, EXPR_CSC},
+    {"cup", EMIT, TOKEN_UNION},
+    {"dbinom", EMIT, TOKEN_BINOMIAL},
+    {"degree", EMIT, TOKEN_DEGREE},
+    {"dfrac", EMIT, TOKEN_FRACTION},
+    {"displaystyle", SKIP},
+    {"div", EMIT, '/'},
+    {"emptyset", EMIT, TOKEN_CONSTANT, EXPR_EMPTY},
+    {"end", ENVIRONMENT, TOKEN_MATRIX_END},
+    {"exp", EMIT, TOKEN_FUNCTION, EXPR_EXP},
+    {"fbox", SKIP},
+    {"frac", EMIT, TOKEN_FRACTION},
+    {"ge", EMIT, TOKEN_RELATION, 'g'},
+    {"geq", EMIT, TOKEN_RELATION, 'g'},
+    {"geqslant", EMIT, TOKEN_RELATION, 'g'},
+    {"gt", EMIT, TOKEN_RELATION, '>'},
+    {"hat", EMIT, TOKEN_BAR, 2},
+    {"hbox", WORDS},
+    {"hspace", DROP},
+    {"in", EMIT, TOKEN_RELATION, 'e'},
+    {"infty", EMIT, TOKEN_CONSTANT, EXPR_INFINITY},
+    {"it", SKIP},
+    {"langle", EMIT, '('},
+    {"lbrace", EMIT, TOKEN_SET_OPEN},
+    {"lbrack", EMIT, '['},
+    {"lceil", EMIT, TOKEN_CEILING, '('},
+    {"le", EMIT, TOKEN_RELATION, 'l'},
+    {"left", DELIMITER},
+    {"leq", EMIT, TOKEN_RELATION, 'l'},
+    {"leqslant", EMIT, TOKEN_RELATION, 'l'},
+    {"lfloor", EMIT, TOKEN_FLOOR, '('},
+    {"lg", EMIT, TOKEN_FUNCTION, EXPR_LOG},
+    {"limits", SKIP},
+    {"ln", EMIT, TOKEN_FUNCTION, EXPR_LN},
+    {"log", EMIT, TOKEN_FUNCTION, EXPR_LOG},
+    {"lt", EMIT, TOKEN_RELATION, '<'},
+    {"lvert", EMIT, '|'},
+    {"mathbb", BLACKBOARD},
+    {"mathbf", SKIP},
+    {"mathcal", SKIP},
+    {"mathit", SKIP},
+    {"mathrm", WORDS},
+    {"mathsf", SKIP},
+    {"mbox", WORDS},
+    {"mid", EMIT, '|'},
+    {"middle", DELIMITER},
+    {"mp", EMIT, TOKEN_PLUS_MINUS, '-'},
+    {"ne", EMIT, TOKEN_RELATION, 'n'},
+    {"neq", EMIT, TOKEN_RELATION, 'n'},
+    {"operatorname", OPERATOR},
+    {"overline", EMIT, TOKEN_BAR, 1},
+    {"overrightarrow", SKIP},
+    {"phantom", DROP},
+    {"pi", EMIT, TOKEN_CONSTANT, EXPR_PI},
+    {"pm", EMIT, TOKEN_PLUS_MINUS, '+'},
+    {"qquad", SPACE},
+    {"quad", SPACE},
+    {"rangle", EMIT, ')'},
+    {"rbrace", EMIT, TOKEN_SET_CLOSE},
+    {"rbrack", EMIT, ']'},
+    {"rceil", EMIT, TOKEN_CEILING, ')'},
+    {"rfloor", EMIT, TOKEN_FLOOR, ')'},
+    {"right", DELIMITER},
+    {"rm", SKIP},
+    {"rvert", EMIT, '|'},
+    {"sec", EMIT, TOKEN_FUNCTION, EXPR_SEC},
+    {"sin", EMIT, TOKEN_FUNCTION, EXPR_SIN},
+    {"sinh", EMIT, TOKEN_FUNCTION, EXPR_SINH},
+    {"sqrt", EMIT, TOKEN_ROOT},
+    {"star", EMIT, '*'},
+    {"tan", EMIT, TOKEN_FUNCTION, EXPR_TAN},
+    {"tanh", EMIT, TOKEN_FUNCTION, EXPR_TANH},
+    {"tbinom", EMIT, TOKEN_BINOMIAL},
+    {"text", WORDS},
+    {"textbf", WORDS},
+    {"textit", WORDS},
+    {"textnormal", WORDS},
+    {"textrm", WORDS},
+    {"textsf", WORDS},
+    {"textstyle", SKIP},
+    {"tfrac", EMIT, TOKEN_FRACTION},
+    {"tilde", EMIT, TOKEN_BAR, 3},
+    {"times", EMIT, '*'},
+    {"to", EMIT, TOKEN_SYMBOL},
+    {"triangle", EMIT, TOKEN_SYMBOL},
+    {"underline", SKIP},
+    {"varnothing", EMIT, TOKEN_CONSTANT, EXPR_EMPTY},
+    {"vec", SKIP},
+    {"vert", EMIT, '|'},
+};
+
+static const char *const greek[] = {
+    "alpha",      "beta",   "chi",      "delta", "epsilon", "eta",   "gamma", "kappa", "lambda",
+    "mu",         "nu",     "omega",    "phi",   "psi",     "rho",   "sigma", "tau",   "theta",
+    "varepsilon", "varphi", "vartheta", "xi",    "zeta",    "Gamma", "Delta", "Theta", "Lambda",
+    "Omega",      "Phi",    "Psi",      "Sigma", "Pi",      "ell"};
+
+/* Plain words with a meaning, in any case. */
+static const struct command plain_words[] = {
+    {"sin", EMIT, TOKEN_FUNCTION, EXPR_SIN},
+    {"cos", EMIT, TOKEN_FUNCTION, EXPR_COS},
+    {"tan", EMIT, TOKEN_FUNCTION, EXPR_TAN},
+    {"cot", EMIT, TOKEN_FUNCTION, EXPR_COT},
+    {"sec", EMIT, TOKEN_FUNCTION, EXPR_SEC},
+    {"csc", EMIT, TOKEN_FUNCTION, EXPR_CSC},
+    {"arcsin", EMIT, TOKEN_FUNCTION, EXPR_ARCSIN},
+    {"arccos", EMIT, TOKEN_FUNCTION, EXPR_ARCCOS},
+    {"arctan", EMIT, TOKEN_FUNCTION, EXPR_ARCTAN},
+    {"ln", EMIT, TOKEN_FUNCTION, EXPR_LN},
+    {"log", EMIT, TOKEN_FUNCTION, EXPR_LOG},
+    {"exp", EMIT, TOKEN_FUNCTION, EXPR_EXP},
+    {"cis", EMIT, TOKEN_FUNCTION, EXPR_CIS},
+    {"sqrt", EMIT, TOKEN_FUNCTION, EXPR_SQRT},
+    {"cbrt", EMIT, TOKEN_FUNCTION, EXPR_CBRT},
+    {"abs", EMIT, TOKEN_FUNCTION, EXPR_ABSOLUTE},
+    {"pi", EMIT, TOKEN_CONSTANT, EXPR_PI},
+    {"infinity", EMIT, TOKEN_CONSTANT, EXPR_INFINITY},
+    {"infty", EMIT, TOKEN_CONSTANT, EXPR_INFINITY},
+    {"inf", EMIT, TOKEN_CONSTANT, EXPR_INFINITY},
+    {"and", EMIT, TOKEN_AND},
+    {"or", EMIT, TOKEN_OR},
+    {"union", EMIT, TOKEN_UNION},
+    {"degrees", EMIT, TOKEN_DEGREE},
+    {"degree", EMIT, TOKEN_DEGREE},
+    {"percent", EMIT, '%'},
+};
+
+/* Short words of prose and units, which are no products of variables. */
+static const char *const short_words[] = {
+    "is", "no", "the", "to",  "yes", "odd", "of",  "if",  "for", "are", "not", "was", "by",  "am",
+    "pm", "it", "at",  "one", "two", "six", "ten", "mod", "all", "red", "per", "sq",  "gal", "out"};
+
+static const struct {
+    const char *utf8;
+    uint8_t kind, op;
+    uint32_t name;
+} characters[] = {
+    {"\u2212", '-'},
+    {"\u2013", '-'},
+    {"\u00D7", '*'},
+    {"\u00B7", '*'},
+    {"\u22C5", '*'},
+    {"\u00F7", '/'},
+    {"\u03C0", TOKEN_CONSTANT, EXPR_PI},
+    {"\u221E", TOKEN_CONSTANT, EXPR_INFINITY},
+    {"\u221A", TOKEN_ROOT},
+    {"\u00B0", TOKEN_DEGREE},
+    {"\u2264", TOKEN_RELATION, 'l'},
+    {"\u2265", TOKEN_RELATION, 'g'},
+    {"\u2260", TOKEN_RELATION, 'n'},
+    {"\u2208", TOKEN_RELATION, 'e'},
+    {"\u2248", TOKEN_RELATION, '~'},
+    {"\u00B1", TOKEN_PLUS_MINUS, '+'},
+    {"\u222A", TOKEN_UNION},
+    {"\u2229", TOKEN_INTERSECTION},
+    {"\u2205", TOKEN_CONSTANT, EXPR_EMPTY},
+    {"\u211D", TOKEN_CONSTANT, EXPR_REALS},
+    {"\u03B8", TOKEN_VARIABLE, 0, 0x3b8},
+    {"\u03B1", TOKEN_VARIABLE, 0, 0x3b1},
+    {"\u03B2", TOKEN_VARIABLE, 0, 0x3b2},
+    {"\u03BB", TOKEN_VARIABLE, 0, 0x3bb},
+    {"\u00B2", '^', '2'},
+    {"\u00B3", '^', '3'},
+    {"\u20AC", TOKEN_CURRENCY},
+    {"\u00A3", TOKEN_CURRENCY},
+    {"\u00A0", 0},
+    {"\u2009", 0},
+    {"\u202F", 0},
+    {"\u2061", 0},
+};
+
+static bool emit(struct lexer *l, uint8_t kind, uint8_t op, const char *at, size_t n, uint32_t name)
+{
+    if (l->n >= EXPR_MAX_BYTES)
+        return false;
+    l->n_brackets += kind == '(' || kind == '[' || kind == TOKEN_SET_OPEN;
+    l->n_brackets -= kind == ')' || kind == ']' || kind == TOKEN_SET_CLOSE;
+    l->out[l->n++] =
+        (struct expr_token){kind, op, l->spaced, (uint16_t)(at - l->text), (uint16_t)n, name};
+    l->spaced = false;
+    return true;
+}
+
+static uint32_t hash(const char *s, size_t n)
+{
+    uint32_t h = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ (unsigned char)s[i]) * 16777619u;
+    return h | 0x80000000u; /* no single letter */
+}
+
+static bool starts(const char *s, const char *end, const char *with)
+{
+    size_t n = strlen(with);
+    return (size_t)(end - s) >= n && !memcmp(s, with, n);
+}
+
+/* The length of a thousands separator at s: "," "{,}" ",\!" "\," and thin spaces; 0: none. */
+static size_t separator(const struct lexer *l, const char *s, const char *end)
+{
+    static const char *const sure[] = {"{,}", ",\\!", "\\!,", "\\,", "{\\,}", "\u2009", "\u202F"};
+    for (size_t i = 0; i < sizeof sure / sizeof *sure; i++)
+        if (starts(s, end, sure[i]))
+            return strlen(sure[i]);
+    return s < end && *s == ',' && l->n_brackets <= 0;
+}
+
+static size_t count_digits(const char *s, const char *end)
+{
+    size_t n = 0;
+    while (s + n < end && is_digit(s[n]))
+        n++;
+    return n;
+}
+
+static const char *lex_number(struct lexer *l, const char *s, const char *end)
+{
+    const char *start = s;
+    size_t n = count_digits(s, end), skip;
+    bool repeats = false;
+    s += n;
+    if (n >= 1 && n <= 3 && *start != '0')
+        while ((skip = separator(l, s, end)) && count_digits(s + skip, end) == 3)
+            s += skip + 3;
+    if (s < end && *s == '.' && s + 1 < end && is_digit(s[1])) {
+        s++;
+        s += count_digits(s, end);
+    }
+    if (s > start && memchr(start, '.', (size_t)(s - start)) == NULL &&
+        starts(s, end, ".\\overline{"))
+        s++;
+    if (starts(s, end, "\\overline{") && memchr(start, '.', (size_t)(s - start))) {
+        const char *digits = s + strlen("\\overline{");
+        n = count_digits(digits, end);
+        if (!n || digits + n == end || digits[n] != '}')
+            return NULL;
+        s = digits + n + 1;
+        repeats = true;
+    }
+    if (s + 1 < end && *s == '.' && s[1] == '.') /* 1...9 */
+        return NULL;
+    return emit(l, TOKEN_NUMBER, repeats, start, (size_t)(s - start), 0) ? s : NULL;
+}
+
+static bool is_listed(const char *word, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(word, list[i]))
+            return true;
+    return false;
+}
+
+/* "p.m.", "A.M.": its length, or 0. */
+static size_t half_day(const char *s, const char *end)
+{
+    if (end - s < 4 || !strchr("aApP", *s) || s[1] != '.' || (s[2] != 'm' && s[2] != 'M'))
+        return 0;
+    return s[3] == '.' ? 4 : 3;
+}
+
+/* Letters outside \text: a function, a unit, a word, or a product of variables. */
+static const char *lex_letters(struct lexer *l, const char *s, const char *end)
+{
+    size_t n = half_day(s, end);
+    if (n)
+        return emit(l, TOKEN_TEXT, 0, s, n, 0) ? s + n : NULL;
+    while (s + n < end && is_letter(s[n]))
+        n++;
+    if (n > 1) {
+        char word[24];
+        size_t m = n < sizeof word ? n : sizeof word - 1;
+        for (size_t i = 0; i < m; i++)
+            word[i] = (char)tolower((unsigned char)s[i]);
+        word[m] = 0;
+        for (size_t i = 0; i < sizeof plain_words / sizeof *plain_words; i++)
+            if (!strcmp(word, plain_words[i].name))
+                return emit(l, plain_words[i].kind, plain_words[i].op, s, n, 0) ? s + n : NULL;
+        if (n > 3 || value_is_short_unit(word) ||
+            is_listed(word, short_words, sizeof short_words / sizeof *short_words)) {
+            /* words with ' or - inside go on */
+            while (s + n + 1 < end && (s[n] == '\'' || s[n] == '-') && is_letter(s[n + 1]))
+                for (n++; s + n < end && is_letter(s[n]);)
+                    n++;
+            return emit(l, TOKEN_TEXT, 0, s, n, 0) ? s + n : NULL;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool subscripted = i + 1 == n && s + n < end && s[n] == '_';
+        bool constant = (s[i] == 'e' || s[i] == 'i') && !subscripted;
+        if (!(constant ? emit(l, TOKEN_CONSTANT, s[i] == 'e' ? EXPR_E : EXPR_I, s + i, 1, 0)
+                       : emit(l, TOKEN_VARIABLE, 0, s + i, 1, (uint32_t)s[i])))
+            return NULL;
+    }
+    return s + n;
+}
+
+/* The closing brace of the one at s, or NULL. */
+static const char *closing(const char *s, const char *end)
+{
+    int depth = 0;
+    for (; s < end; s++) {
+        if (*s == '\\' && s + 1 < end)
+            s++;
+        else if (*s == '{')
+            depth++;
+        else if (*s == '}' && --depth == 0)
+            return s;
+    }
+    return NULL;
+}
+
+static bool lex_range(struct lexer *l, const char *s, const char *end, int depth);
+
+/* Is there a word, two letters in a row? */
+static bool has_word(const char *s, const char *end)
+{
+    for (; s + 1 < end; s++)
+        if (is_letter(*s) && is_letter(s[1]))
+            return true;
+    return false;
+}
+
+static bool follows_value(const struct lexer *l)
+{
+    int kind = l->n ? l->out[l->n - 1].kind : 0;
+    return kind == TOKEN_NUMBER || kind == TOKEN_VARIABLE || kind == TOKEN_CONSTANT ||
+           kind == ')' || kind == '}';
+}
+
+/* A letter, or letters with powers between slashes; the numbers e and i are no units. */
+static bool is_short_unit(const char *s, size_t n)
+{
+    if (!is_letter(*s) || (n == 1 && (*s == 'e' || *s == 'i')))
+        return false;
+    for (size_t i = 1; i < n; i++)
+        if (is_letter(s[i]) ? s[i - 1] != '/' : !strchr("/^23", s[i]))
+            return false;
+    return true;
+}
+
+/* What \text{...} holds: "and", a unit, a word; or notation: a letter, a number. */
+static const char *lex_words(struct lexer *l, const char *s, const char *end, int depth)
+{
+    while (s < end && *s == ' ')
+        s++;
+    if (s < end && is_letter(*s)) /* \mathrm e */
+        return s;
+    const char *close = s < end && *s == '{' ? closing(s, end) : NULL;
+    if (!close)
+        return NULL;
+    const char *from = s + 1, *to = close;
+    l->spaced = true;
+    while (from < to && (*from == ' ' || *from == '~'))
+        from++;
+    while (to > from && (to[-1] == ' ' || to[-1] == '~'))
+        to--;
+    size_t n = (size_t)(to - from);
+    bool plain = n && is_letter(*from) && has_word(from, to) && !memchr(from, '\\', n) &&
+                 !memchr(from, '$', n) && !memchr(from, '{', n);
+    bool half = n && half_day(from, to);
+    plain = plain || (n && follows_value(l) && is_short_unit(from, n)); /* "m", "m/s", "m^2" */
+    if (n == 3 && !strncasecmp(from, "and", 3))
+        return emit(l, TOKEN_AND, 0, from, n, 0) ? close + 1 : NULL;
+    if (n == 2 && !strncasecmp(from, "or", 2))
+        return emit(l, TOKEN_OR, 0, from, n, 0) ? close + 1 : NULL;
+    if ((n == 7 && !strncasecmp(from, "degrees", 7)) || (n == 6 && !strncasecmp(from, "degree", 6)))
+        return emit(l, TOKEN_DEGREE, 0, from, n, 0) ? close + 1 : NULL;
+    if (n == 7 && !strncasecmp(from, "percent", 7))
+        return emit(l, '%', 0, from, n, 0) ? close + 1 : NULL;
+    if (n == 3 && !memcmp(from, "cis", 3))
+        return emit(l, TOKEN_FUNCTION, EXPR_CIS, from, n, 0) ? close + 1 : NULL;
+    if (plain || half)
+        return emit(l, TOKEN_TEXT, 0, from, n, 0) ? close + 1 : NULL;
+    if (depth >= MAX_NESTED_TEXT || !lex_range(l, from, to, depth + 1))
+        return NULL;
+    l->spaced = true;
+    return close + 1;
+}
+
+static int by_name(const void *key, const void *c)
+{
+    return strcmp(key, ((const struct command *)c)->name);
+}
+
+static const char *lex_environment(struct lexer *l, const char *s, const char *end,
+                                   const struct command *c)
+{
+    static const char *const names[] = {"{pmatrix}", "{bmatrix}",     "{matrix}",
+                                        "{Bmatrix}", "{smallmatrix}", "{array}"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!starts(s, end, names[i]))
+            continue;
+        s += strlen(names[i]);
+        if (c->kind == TOKEN_MATRIX_BEGIN && !strcmp(names[i], "{array}")) { /* {cc} */
+            const char *close = s < end && *s == '{' ? closing(s, end) : NULL;
+            if (!close)
+                return NULL;
+            s = close + 1;
+        }
+        return emit(l, c->kind, 0, s, 0, 0) ? s : NULL;
+    }
+    return NULL;
+}
+
+static const char *lex_punctuated_command(struct lexer *l, const char *s)
+{
+    switch (*s) {
+    case ',':
+    case ';':
+    case ':':
+    case '!':
+    case ' ':
+    case '\n':
+        l->spaced = true;
+        return s + 1;
+    case '(':
+    case ')':
+    case '[':
+    case ']': /* math delimiters */
+        return s + 1;
+    case '{':
+        return emit(l, TOKEN_SET_OPEN, 0, s, 1, 0) ? s + 1 : NULL;
+    case '}':
+        return emit(l, TOKEN_SET_CLOSE, 0, s, 1, 0) ? s + 1 : NULL;
+    case '\\':
+        return emit(l, TOKEN_ROW, 0, s, 1, 0) ? s + 1 : NULL;
+    case '$':
+        return emit(l, TOKEN_CURRENCY, 0, s, 1, 0) ? s + 1 : NULL;
+    case '%':
+        return emit(l, '%', 0, s, 1, 0) ? s + 1 : NULL;
+    }
+    return NULL;
+}
+
+static const char *lex_command(struct lexer *l, const char *s, const char *end, int depth)
+{
+    char name[20];
+    size_t n = 0;
+    if (s == end)
+        return NULL;
+    if (!is_letter(*s))
+        return lex_punctuated_command(l, s);
+    while (s + n < end && is_letter(s[n]))
+        n++;
+    if (n >= sizeof name)
+        return NULL;
+    memcpy(name, s, n);
+    name[n] = 0;
+    const char *at = s;
+    s += n;
+    const struct command *c =
+        bsearch(name, commands, sizeof commands / sizeof *commands, sizeof *commands, by_name);
+    if (!c) {
+        if (!is_listed(name, greek, sizeof greek / sizeof *greek))
+            return NULL;
+        return emit(l, TOKEN_VARIABLE, 0, at, n, hash(name, n)) ? s : NULL;
+    }
+    switch ((enum action)c->action) {
+    case SKIP:
+        return s;
+    case SPACE:
+        l->spaced = true;
+        return s;
+    case DELIMITER:
+        return s < end && *s == '.' ? s + 1 : s;
+    case WORDS:
+        return lex_words(l, s, end, depth);
+    case ENVIRONMENT:
+        return lex_environment(l, s, end, c);
+    case BLACKBOARD:
+        s += s < end && *s == ' ';
+        if (starts(s, end, "{R}"))
+            return emit(l, TOKEN_CONSTANT, EXPR_REALS, at, n, 0) ? s + 3 : NULL;
+        if (end - s < 3 || *s != '{' || !is_letter(s[1]) || s[2] != '}')
+            return NULL;
+        return emit(l, TOKEN_VARIABLE, 0, s, 3, hash(s, 3)) ? s + 3 : NULL;
+    case OPERATOR: {
+        const char *close = s < end && *s == '{' ? closing(s, end) : NULL;
+        return close && lex_letters(l, s + 1, close) == close ? close + 1 : NULL;
+    }
+    case DROP: {
+        const char *close = s < end && *s == '{' ? closing(s, end) : NULL;
+        return close ? close + 1 : NULL;
+    }
+    case EMIT:
+        return emit(l, c->kind, c->op, at, n, 0) ? s : NULL;
+    }
+    return NULL;
+}
+
+static const char *lex_unicode(struct lexer *l, const char *s, const char *end)
+{
+    for (size_t i = 0; i < sizeof characters / sizeof *characters; i++) {
+        if (!starts(s, end, characters[i].utf8))
+            continue;
+        const char *next = s + strlen(characters[i].utf8);
+        if (!characters[i].kind) {
+            l->spaced = true;
+            return next;
+        }
+        if (characters[i].kind == '^') /* a power written small */
+            return emit(l, '^', 0, s, 1, 0) &&
+                           emit(l, TOKEN_NUMBER, 0, s, 0, (uint32_t)(characters[i].op - '0'))
+                       ? next
+                       : NULL;
+        return emit(l, characters[i].kind, characters[i].op, s, 1, characters[i].name) ? next
+                                                                                       : NULL;
+    }
+    return NULL;
+}
+
+/* Plain relations and "**". */
+static const char *lex_operator(struct lexer *l, const char *s, const char *end)
+{
+    static const struct {
+        const char *text;
+        uint8_t kind, op;
+    } operators[] = {
+        {"<=", TOKEN_RELATION, 'l'},   {">=", TOKEN_RELATION, 'g'},
+        {"!=", TOKEN_RELATION, 'n'},   {"==", TOKEN_RELATION, '='},
+        {"=", TOKEN_RELATION, '='},    {"<", TOKEN_RELATION, '<'},
+        {">", TOKEN_RELATION, '>'},    {"**", '^', 0},
+        {"+-", TOKEN_PLUS_MINUS, '+'},
+    };
+    for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)
+        if (starts(s, end, operators[i].text)) {
+            size_t n = strlen(operators[i].text);
+            return emit(l, operators[i].kind, operators[i].op, s, n, 0) ? s + n : NULL;
+        }
+    if (*s == '.' && l->n == 1 && l->out[0].kind == TOKEN_VARIABLE) /* "B. 12" */
+        return emit(l, ':', 0, s, 1, 0) ? s + 1 : NULL;
+    if (!strchr("+-*/^_!'()[]{}|,;:&%", *s))
+        return NULL;
+    return emit(l, (uint8_t)*s, 0, s, 1, 0) ? s + 1 : NULL;
+}
+
+static bool lex_range(struct lexer *l, const char *s, const char *end, int depth)
+{
+    while (s && s < end) {
+        unsigned char c = (unsigned char)*s;
+        if (c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '~') {
+            l->spaced = true;
+            s++;
+        } else if (c == '$') {
+            if (l->money && !emit(l, TOKEN_CURRENCY, 0, s, 1, 0))
+                return false;
+            s++;
+        } else if (c == '\\')
+            s = lex_command(l, s + 1, end, depth);
+        else if (is_digit((char)c) || (c == '.' && s + 1 < end && is_digit(s[1])) ||
+                 starts(s, end, ".\\overline{"))
+            s = lex_number(l, s, end);
+        else if (is_letter((char)c))
+            s = lex_letters(l, s, end);
+        else if (c >= 0x80)
+            s = lex_unicode(l, s, end);
+        else if (c < 0x20)
+            return false;
+        else
+            s = lex_operator(l, s, end);
+    }
+    return s != NULL;
+}
+
+/* An even number of bare dollar signs are math delimiters; a single one is money. */
+static bool is_money(const char *s, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += s[i] == '$' && !(i && s[i - 1] == '\\');
+    return count == 1;
+}
+
+bool expr_lex(const char *s, size_t n, struct expr_token *tokens)
+{
+    if (n > EXPR_MAX_BYTES)
+        return false;
+    struct lexer l = {.text = s, .out = tokens, .money = is_money(s, n)};
+    if (!lex_range(&l, s, s + n, 0))
+        return false;
+    tokens[l.n] = (struct expr_token){.kind = TOKEN_END, .at = (uint16_t)n, .spaced = true};
+    return true;
+}
