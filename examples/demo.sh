@@ -14,6 +14,10 @@ teacher=$here/tiny-r1/model base=$here/tiny-base/model
 start=$(date +%s.%N)
 
 say() { printf '\n== %s\n' "$*"; }
+run() { # a command, shown as one would type it
+    echo "\$ $*"
+    "$@"
+}
 field() { # JSON file, name: a number out of one flat object
     sed -n "s/.*\"$2\":\([-0-9.e]*\).*/\1/p" "$1"
 }
@@ -25,25 +29,28 @@ ${CC:-cc} -O2 -o "$out/problems" $here/tiny-r1/problems.c
 "$out/problems" --split test --n "$n_test" --seed 2 >"$out/test.jsonl"
 
 say "1. the teacher answers $n_train training problems"
-$decant generate-traces --teacher $teacher --prompts "$out/train.jsonl" --corpus "$out/traces.db" \
+run $decant generate-traces --teacher $teacher --prompts "$out/train.jsonl" --corpus "$out/traces.db" \
     --teacher-model tiny-r1 --max-tokens 256
-$decant corpus verify --corpus "$out/traces.db"
+run $decant corpus verify --corpus "$out/traces.db"
 
 say "2. a student learns from the traces"
-$decant distill --student $base --corpus "$out/traces.db" --out "$out/on-traces" \
+run $decant distill --student $base --corpus "$out/traces.db" --out "$out/on-traces" \
     --config $here/demo.json --target traces
 say "   another, from the answers alone"
-$decant distill --student $base --corpus "$out/traces.db" --out "$out/on-answers" \
+run $decant distill --student $base --corpus "$out/traces.db" --out "$out/on-answers" \
     --config $here/demo.json --target answers
 
 say "3. the student becomes a 4-bit GGUF"
-$decant quantize-and-export --model "$out/on-traces/final" --out "$out/student-q4_k_m.gguf" \
+run $decant quantize-and-export --model "$out/on-traces/final" --out "$out/student-q4_k_m.gguf" \
     --type q4_k_m
 
 say "4. $n_test problems that nobody trained on, two answers each"
 evaluate() { # name, model
-    echo "$1:"
-    $decant eval --model "$2" --problems "$out/test.jsonl" --samples 2 --max-tokens 256 --json >"$out/eval-$1.json"
+    set -- "$1" $decant eval --model "$2" --problems "$out/test.jsonl" --samples 2 --max-tokens 256 --json
+    result=$out/eval-$1.json
+    shift
+    echo "\$ $* >$result"
+    "$@" >"$result"
 }
 evaluate teacher $teacher
 evaluate before $base
