@@ -3,6 +3,7 @@
 #include "teacher/http/scan.h"
 #include "teacher/http/sse.h"
 #include "teacher/http/think.h"
+#include "teacher/http/tokens.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -37,6 +38,8 @@ struct http_reply {
     double cost;
     uint64_t last_hash;
     struct running ids, counts;
+    struct token_log tokens;
+    struct buf logprobs; /* of the finished answer, made when it is asked for */
     int64_t n_text_chunks, n_same_chunks;
 };
 
@@ -49,6 +52,7 @@ err_code http_reply_new(const struct reply_rules *rules, struct http_reply **out
     if (!r)
         return ERR_NOMEM;
     r->rules = *rules;
+    r->tokens.n_top = rules->n_top > 0 ? (size_t)rules->n_top : 0;
     if (r->rules.max_bytes == 0)
         r->rules.max_bytes = DEFAULT_MAX_BYTES;
     r->sse.max_bytes = r->rules.max_bytes;
@@ -66,6 +70,8 @@ void http_reply_free(struct http_reply *r)
     text_dispose(&r->whole);
     text_dispose(&r->reasoning);
     text_dispose(&r->content);
+    token_log_dispose(&r->tokens);
+    buf_dispose(&r->logprobs);
     mem_free(r);
 }
 
@@ -75,11 +81,14 @@ void http_reply_begin(struct http_reply *r, const char *content_type)
     text_clear(&r->whole, KEEP);
     text_clear(&r->reasoning, KEEP);
     text_clear(&r->content, KEEP);
+    token_log_reset(&r->tokens);
+    buf_dispose(&r->logprobs);
     struct http_reply fresh = {.rules = r->rules,
                                .sse = r->sse,
                                .whole = r->whole,
                                .reasoning = r->reasoning,
                                .content = r->content,
+                               .tokens = r->tokens,
                                .n_prompt = -1,
                                .n_completion = -1,
                                .n_reasoning = -1,
@@ -274,9 +283,20 @@ static void take_usage(struct http_reply *r, struct span usage)
         r->cost = cost;
 }
 
+static bool add_logprobs(struct http_reply *r, struct span logprobs,
+                         const struct token_mark *before)
+{
+    struct token_mark after = {{r->reasoning.len, r->content.len}};
+    if (r->tokens.n_top == 0)
+        return true;
+    if (token_log_take(&r->tokens, logprobs, before, &after, NULL))
+        return bad_memory(r);
+    return token_log_size(&r->tokens) / 8 <= r->rules.max_bytes || bad_length(r);
+}
+
 static bool take_choice(struct http_reply *r, struct span choice)
 {
-    struct span key, value, delta = {0}, message = {0}, finish = {0}, error = {0};
+    struct span key, value, delta = {0}, message = {0}, finish = {0}, error = {0}, logprobs = {0};
     struct parts parts = {0};
     struct scan in = scan_into(choice);
     while (scan_member(&in, &key, &value))
@@ -288,6 +308,8 @@ static bool take_choice(struct http_reply *r, struct span choice)
             finish = value;
         else if (span_is(key, "error"))
             error = value;
+        else if (span_is(key, "logprobs"))
+            logprobs = value;
         else
             find_part(&parts, key, value);
     if (delta.p && *delta.p == '{')
@@ -295,7 +317,8 @@ static bool take_choice(struct http_reply *r, struct span choice)
     in = scan_into(message);
     while (scan_member(&in, &key, &value))
         find_part(&parts, key, value);
-    if (!add_parts(r, &parts))
+    struct token_mark before = {{r->reasoning.len, r->content.len}};
+    if (!add_parts(r, &parts) || !add_logprobs(r, logprobs, &before))
         return false;
     if (is_error(error))
         return bad_error(r, error);
@@ -570,6 +593,19 @@ static const char *or_null(const char *s)
     return *s ? s : NULL;
 }
 
+/* In the format of core/lm/logprobs.h; false when there are none or memory is short. */
+static bool make_logprobs(struct http_reply *r, const struct think_text *x,
+                          const struct think_split *parts)
+{
+    if (r->tokens.writer.n_tokens == 0 || r->state == REPLY_READING)
+        return false;
+    if (r->logprobs.len == 0 && token_log_finish(&r->tokens, x, parts, &r->logprobs, NULL)) {
+        buf_dispose(&r->logprobs);
+        return false;
+    }
+    return true;
+}
+
 void http_reply_view(struct http_reply *r, struct reply_view *v)
 {
     bool stopped = !strcmp(r->finish, "stop");
@@ -583,6 +619,7 @@ void http_reply_view(struct http_reply *r, struct reply_view *v)
                            .cut = r->state != REPLY_COMPLETE || !stopped};
     struct think_split parts;
     think_split(&r->tags, &x, &parts);
+    bool has_logprobs = make_logprobs(r, &x, &parts);
     *v =
         (struct reply_view){.state = r->state,
                             .reasoning = parts.reasoning,
@@ -604,5 +641,9 @@ void http_reply_view(struct http_reply *r, struct reply_view *v)
                                              r->n_text_chunks > r->n_completion,
                             .cost_usd = r->cost,
                             .message = or_null(r->message),
-                            .status = r->status};
+                            .status = r->status,
+                            .has_logprobs = has_logprobs,
+                            .logprobs = has_logprobs ? r->logprobs.data : NULL,
+                            .n_logprobs = has_logprobs ? r->logprobs.len : 0,
+                            .n_logprob_tokens = has_logprobs ? r->tokens.writer.n_tokens : 0};
 }
