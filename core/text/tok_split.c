@@ -74,7 +74,7 @@ static err_code stage_new(struct tokenizer *t, const char *where, struct tok_sta
 err_code tok_split_add(struct tokenizer *t, const char *where, const char *pattern,
                        enum tok_behavior behavior, bool invert, struct err *e)
 {
-    struct tok_stage *s;
+    struct tok_stage *s = NULL;
     struct buf pcre = {0};
     err_code rc = stage_new(t, where, &s, e);
     if (rc)
