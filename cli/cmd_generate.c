@@ -97,7 +97,7 @@ static err_code read_price(struct settings *s, struct price *p, struct err *e)
     if (s->prices && (input || output || cached))
         return wrong(e, "give --prices, or --price-input and --price-output, not both");
     if (s->prices)
-        return err_set(e, ERR_UNSUPPORTED, "--prices %s: being built", s->prices);
+        return price_read(s->prices, p, e);
     if (input != output || (cached && !input))
         return wrong(e, "--price-input and --price-output are given together");
     if (input)

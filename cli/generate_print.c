@@ -1,10 +1,14 @@
 #include "cli/generate_print.h"
 
-#include "core/base/mem.h"
 #include "core/base/json.h"
 
 #include <stdio.h>
 #include <string.h>
+
+static void number(const char *key, int64_t v)
+{
+    printf(",\"%s\":%lld", key, (long long)v);
+}
 
 static void usd(const char *key, double v)
 {
@@ -18,21 +22,53 @@ void generate_print_json(const struct generate_summary *s)
 {
     struct buf name = {0};
     bool named = !json_quote(&name, s->teacher, strlen(s->teacher), NULL);
-    printf("{\"teacher\":%s,\"prompts\":%lld,\"wanted\":%lld,\"were_there\":%lld,\"made\":%lld,"
-           "\"good\":%lld,\"correct\":%lld,\"wrong\":%lld,\"unknown\":%lld,\"truncated\":%lld,"
-           "\"no_think\":%lld,\"repetition\":%lld,\"satisfied\":%lld,\"failed\":%lld,"
-           "\"abandoned\":%lld,\"missing\":%lld,\"tokens\":%lld,\"seconds\":%.3f",
-           named ? name.data : "null", (long long)s->n_prompts, (long long)s->n_wanted,
-           (long long)s->n_there, (long long)s->n_made, (long long)s->n_good,
-           (long long)s->n_correct, (long long)s->n_wrong, (long long)s->n_unknown,
-           (long long)s->n_truncated, (long long)s->n_no_think, (long long)s->n_repetition,
-           (long long)s->n_satisfied, (long long)s->n_failed, (long long)s->n_abandoned,
-           (long long)s->n_missing, (long long)s->n_tokens, s->seconds);
+    printf("{\"teacher\":%s", named ? name.data : "null");
+    buf_dispose(&name);
+    number("prompts", s->n_prompts);
+    number("wanted", s->n_wanted);
+    number("were_there", s->n_there);
+    number("made", s->n_made);
+    number("good", s->n_good);
+    number("correct", s->n_correct);
+    number("wrong", s->n_wrong);
+    number("unknown", s->n_unknown);
+    number("truncated", s->n_truncated);
+    number("refused", s->n_refused);
+    number("empty", s->n_empty);
+    number("no_think", s->n_no_think);
+    number("repetition", s->n_repetition);
+    number("satisfied", s->n_satisfied);
+    number("failed", s->n_failed);
+    number("abandoned", s->n_abandoned);
+    number("missing", s->n_missing);
+    number("tokens", s->n_tokens);
+    printf(",\"seconds\":%.3f", s->seconds);
     usd("cost_usd", s->cost_usd);
     usd("corpus_cost_usd", s->corpus_usd);
     usd("cost_per_good_usd", s->cost_usd >= 0 && s->n_good ? s->cost_usd / (double)s->n_good : -1);
     printf("}\n");
-    buf_dispose(&name);
+}
+
+static void print_marks(const struct generate_summary *s)
+{
+    const struct {
+        int64_t n;
+        const char *what;
+    } marks[] = {{s->n_truncated, "truncated"},
+                 {s->n_no_think, "without reasoning"},
+                 {s->n_repetition, "repeating"},
+                 {s->n_refused, "refused"},
+                 {s->n_empty, "empty"}};
+    printf("of the new ones: %lld good; %lld correct, %lld wrong, %lld unknown",
+           (long long)s->n_good, (long long)s->n_correct, (long long)s->n_wrong,
+           (long long)s->n_unknown);
+    const char *sign = ";";
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (marks[i].n) {
+            printf("%s %lld %s", sign, (long long)marks[i].n, marks[i].what);
+            sign = ",";
+        }
+    printf("\n");
 }
 
 static void print_cost(const struct generate_summary *s)
@@ -47,24 +83,26 @@ static void print_cost(const struct generate_summary *s)
 
 void generate_print_text(const struct generate_options *o, const struct generate_summary *s)
 {
+    const char *most = o->until_good ? "at most " : "";
     printf("%lld traces made", (long long)s->n_made);
     if (s->n_made && s->seconds > 0)
         printf(" in %.1f s (%.0f tokens/s)", s->seconds, (double)s->n_tokens / s->seconds);
-    printf(", %lld were there, %s%lld wanted: %s\n", (long long)s->n_there,
-           o->until_good ? "at most " : "", (long long)s->n_wanted, o->corpus);
+    printf(", %lld were there, %s%lld wanted: %s\n", (long long)s->n_there, most,
+           (long long)s->n_wanted, o->corpus);
     if (s->n_made)
-        printf("of the new ones: %lld good; %lld correct, %lld wrong, %lld unknown; %lld "
-               "truncated, %lld without reasoning, %lld repeating\n",
-               (long long)s->n_good, (long long)s->n_correct, (long long)s->n_wrong,
-               (long long)s->n_unknown, (long long)s->n_truncated, (long long)s->n_no_think,
-               (long long)s->n_repetition);
+        print_marks(s);
     if (o->until_good)
         printf("%lld of %lld prompts have %lld good traces\n", (long long)s->n_satisfied,
                (long long)s->n_prompts, (long long)o->until_good);
     if (s->cost_usd >= 0 && !o->teacher)
         print_cost(s);
-    if (s->n_missing)
-        printf("%s%lld samples are missing: %lld asks failed, %lld were abandoned\n",
-               o->until_good ? "up to " : "", (long long)s->n_missing, (long long)s->n_failed,
-               (long long)s->n_abandoned);
+    if (s->n_failed || s->n_abandoned || (s->n_missing && !o->until_good))
+        printf("%s%lld samples are missing", most, (long long)s->n_missing);
+    else
+        return;
+    if (s->n_failed)
+        printf("; %lld failed in this run", (long long)s->n_failed);
+    if (s->n_abandoned)
+        printf("; %lld were abandoned", (long long)s->n_abandoned);
+    printf("\n");
 }

@@ -49,7 +49,7 @@ static err_code take(struct http_endpoint_options *o, char *part, struct err *e)
     else if (!strcmp(part, "key-file"))
         o->key_file = value;
     else if (!strcmp(part, "prices"))
-        return err_set(e, ERR_UNSUPPORTED, "prices=%s: being built", value);
+        return price_read(value, &o->price, e);
     else
         return err_set(e, ERR_USAGE,
                        "--teacher %s: there is no \"%s\"; after the URL may come weight=, model=, "

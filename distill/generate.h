@@ -57,7 +57,8 @@ void generate_defaults(struct generate_options *o);
 struct generate_summary {
     int64_t n_prompts;         /* of this run's shard */
     int64_t n_wanted, n_there; /* samples asked for at most; those that had a trace before */
-    int64_t n_made, n_correct, n_wrong, n_unknown, n_truncated, n_no_think, n_repetition, n_good;
+    int64_t n_made, n_correct, n_wrong, n_unknown;
+    int64_t n_truncated, n_refused, n_empty, n_no_think, n_repetition, n_good;
     int64_t n_satisfied;                      /* until_good: prompts that have enough */
     int64_t n_failed, n_abandoned, n_missing; /* asks without a trace; samples still to be made */
     int64_t n_tokens;                         /* generated */

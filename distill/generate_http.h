@@ -1,0 +1,116 @@
+/* Inside generate-traces over HTTP: one run, and who does what in it.
+ *   generate_http.c          opens everything, asks, waits, knows when it is over
+ *   generate_http_answer.c   what becomes of an answer: stored, tried again, noted as a failure
+ *   generate_http_canary.c   the probes before the run (distill/canary.h judges them)
+ *   generate_http_tell.c     the progress line, the summary's words */
+#ifndef DECANT_DISTILL_GENERATE_HTTP_H
+#define DECANT_DISTILL_GENERATE_HTTP_H
+
+#include "core/base/log.h"
+#include "core/base/rng.h"
+#include "distill/budget.h"
+#include "distill/canary.h"
+#include "distill/generate_job.h"
+
+enum ask_kind {
+    ASK_WORK,
+    ASK_PROBE, /* work, pinned to an endpoint by the canary */
+    ASK_REPEAT_SAME,
+    ASK_REPEAT, /* the canary's short repeats: the same seed, another one */
+};
+
+/* One ask on its way; its place in http_run.flights is the ask's id. */
+struct flight {
+    enum ask_kind kind;
+    int endpoint; /* pinned to; -1: any */
+    size_t i_prompt;
+    int64_t prompt_id, sample_index;
+    uint64_t seed;
+    size_t n_bytes;  /* of the text sent */
+    double reserved; /* of the budget */
+    int n_tries;     /* of the sample, before this ask */
+    bool first_probe;
+    int32_t next_free;
+};
+
+/* A sample that is to be tried again, not before its time. */
+struct again {
+    size_t i_prompt;
+    int64_t prompt_id, sample_index;
+    int n_tries;
+    double at;
+};
+
+enum stop_reason {
+    STOP_NOT,
+    STOP_REQUESTED, /* Ctrl-C */
+    STOP_FATAL,     /* 401, 402, 403, or no endpoint left */
+    STOP_BUDGET,
+    STOP_STORM, /* nothing but failures */
+};
+
+struct http_run {
+    struct generate_job job;
+    struct http_teacher *teacher;
+    int n_endpoints;
+    struct prompt_form form;
+    struct buf text, extra;
+    struct flight *flights;
+    int64_t n_flights;
+    int32_t free;     /* head of the list of free flights; -1: none */
+    int64_t n_flying; /* asks */
+    struct again *again;
+    size_t n_again, cap_again;
+    struct rng jitter;
+
+    struct budget budget;
+    bool cost_known;
+    double cost;                /* of this run */
+    int64_t n_unpriced;         /* answers whose cost is not known */
+    struct missing_sample held; /* taken, but the budget has no room for it yet */
+    bool has_held;
+    int held_tries;
+    bool at_end; /* nothing is missing any more but what is on its way */
+
+    bool running; /* the canary is over */
+    struct canary *canaries;
+    double
+        t_canary; /* when the run begins, whatever the canary still waits for; 0: not yet known */
+
+    enum stop_reason stop;
+    char stop_message[600], last_failure[600];
+    int64_t n_in_a_row; /* failures since the last trace */
+    bool abandoning;
+    double t_abandon;
+
+    struct progress progress;
+    double t0, t_counted;
+    struct missing_counts counts; /* of t_counted */
+    bool *told_off;               /* endpoints whose end was announced */
+};
+
+/* Asks for the next sample, of an endpoint or (-1) any. *out NULL: there is none now, or the budget
+ * has no room. A flight must be free. */
+err_code run_work(struct http_run *r, enum ask_kind kind, int endpoint, struct flight **out,
+                  struct err *e);
+/* Repeats what was just asked (r->text), in short. Left out when the budget has no room. */
+err_code run_repeat(struct http_run *r, enum ask_kind kind, const struct flight *of, struct err *e);
+void run_stop(struct http_run *r, enum stop_reason why, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+err_code run_again(struct http_run *r, const struct flight *f, int n_tries, double at,
+                   struct err *e);
+err_code run_answer(struct http_run *r, const struct http_answer *a, struct err *e);
+
+err_code run_canary_open(struct http_run *r, struct err *e);
+/* Asks the probes; afterwards tells whether the run may begin (r->running). No endpoint fit:
+ * ERR_NETWORK, or ERR_STOPPED after a fatal status. */
+err_code run_canary_fill(struct http_run *r, struct err *e);
+err_code run_canary_answer(struct http_run *r, const struct flight *f, const struct http_answer *a,
+                           bool thinks, struct err *e);
+void run_canary_close(struct http_run *r);
+
+void tell_begin(struct http_run *r);
+void tell_progress(struct http_run *r);
+void tell_end(struct http_run *r);
+
+#endif

@@ -1,0 +1,220 @@
+#include "distill/generate_http.h"
+
+#include "core/base/json.h"
+#include "core/lm/logprobs.h"
+#include "teacher/http/retry.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct price *price_of(const struct http_run *r, const char *url)
+{
+    const struct generate_options *o = r->job.o;
+    for (int i = 0; i < o->n_endpoints; i++)
+        if (!strcmp(o->endpoints[i].url, url))
+            return &o->endpoints[i].price;
+    return NULL;
+}
+
+/* What a text of unknown token counts cannot have cost more than: a token is a byte at least. */
+static double most_of_text(const struct http_run *r, const struct flight *f,
+                           const struct http_answer *a)
+{
+    const struct price *p = a->endpoint ? price_of(r, a->endpoint) : NULL;
+    struct http_endpoint_options only = {.price = p ? *p : (struct price){0}};
+    if (!p || !p->known)
+        return -1;
+    return budget_worst(&only, 1, f->n_bytes,
+                        (int64_t)(a->reply.n_reasoning + a->reply.n_answer) + 16);
+}
+
+static void spend(struct http_run *r, double usd)
+{
+    if (usd <= 0)
+        return;
+    r->cost += usd;
+    r->cost_known = true;
+}
+
+/* ,"key":"text" */
+static err_code add_member(struct buf *b, const char *key, const char *text, struct err *e)
+{
+    if (!text || !*text)
+        return ERR_OK;
+    err_code rc = buf_printf(b, e, "%s\"%s\":", b->len > 1 ? "," : "", key);
+    return rc ? rc : json_quote(b, text, strlen(text), e);
+}
+
+static err_code make_extra(struct http_run *r, const struct http_answer *a, bool bound,
+                           struct err *e)
+{
+    struct buf *b = &r->extra;
+    buf_clear(b);
+    err_code rc = buf_str(b, "{", e);
+    if (!rc)
+        rc = add_member(b, "id", a->reply.id, e);
+    if (!rc)
+        rc = add_member(b, "system_fingerprint", a->reply.system_fingerprint, e);
+    if (!rc)
+        rc = add_member(b, "service_tier", a->reply.service_tier, e);
+    if (!rc && a->first_byte_ms > 0)
+        rc = buf_printf(b, e, "%s\"first_byte_ms\":%.0f", b->len > 1 ? "," : "", a->first_byte_ms);
+    if (!rc && a->n_tries > 1)
+        rc = buf_printf(b, e, "%s\"tries\":%d", b->len > 1 ? "," : "", a->n_tries);
+    if (!rc && bound) /* the server reported no tokens */
+        rc = buf_printf(b, e, "%s\"cost\":\"at most\"", b->len > 1 ? "," : "");
+    return rc ? rc : buf_str(b, "}", e);
+}
+
+static err_code add_failure(struct http_run *r, const struct flight *f, const struct http_answer *a,
+                            const char *message, double cost, struct err *e)
+{
+    struct corpus_failure failure = {.prompt_id = f->prompt_id,
+                                     .request_id = r->job.request_id,
+                                     .sample_index = f->sample_index,
+                                     .endpoint = a->endpoint,
+                                     .status = a->status,
+                                     .message = message,
+                                     .n_tries = a->n_tries,
+                                     .cost_usd = cost};
+    if (a->outcome != HTTP_TRACE) {
+        failure.reasoning = a->reply.reasoning;
+        failure.answer = a->reply.answer;
+        failure.n_reasoning = a->reply.n_reasoning;
+        failure.n_answer = a->reply.n_answer;
+    }
+    err_code rc = sink_begin(&r->job.sink, e);
+    return rc ? rc : corpus_add_failure(r->job.corpus, &failure, e);
+}
+
+static err_code store(struct http_run *r, const struct flight *f, const struct http_answer *a,
+                      double cost, bool bound, struct verdicts *v, struct err *e)
+{
+    const struct reply_view *reply = &a->reply;
+    err_code rc = make_extra(r, a, bound, e);
+    struct corpus_trace t = {
+        .prompt_id = f->prompt_id,
+        .request_id = r->job.request_id,
+        .sample_index = f->sample_index,
+        .reasoning = reply->reasoning,
+        .n_reasoning = reply->n_reasoning,
+        .answer = reply->answer,
+        .n_answer = reply->n_answer,
+        .finish_reason = reply->finish_reason ? reply->finish_reason : "unknown",
+        .n_prompt_tokens = reply->n_prompt_tokens,
+        .n_reasoning_tokens = reply->n_reasoning_tokens,
+        .n_completion_tokens = reply->n_completion_tokens,
+        .n_cached_tokens = reply->n_cached_tokens,
+        .cost_usd = cost,
+        .latency_ms = a->latency_ms,
+        .served_model = reply->model,
+        .params_json = a->params_json,
+        .think_rule = reply->think_rule,
+        .endpoint = a->endpoint,
+        .extra_json = r->extra.data,
+        .has_seed = true,
+        .seed = f->seed,
+    };
+    int64_t id;
+    bool added;
+    if (!rc)
+        rc = sink_trace(&r->job.sink, &t, &id, v, &added, e);
+    if (!rc && added && reply->has_logprobs)
+        rc = corpus_add_logprobs(r->job.corpus, id, LOGPROBS_FORMAT, r->job.o->n_logprobs,
+                                 (int64_t)reply->n_logprob_tokens, reply->logprobs,
+                                 reply->n_logprobs, e);
+    if (!rc && a->wasted_usd > 0)
+        rc = add_failure(r, f, a, "tries that broke off before the one that gave the trace",
+                         a->wasted_usd, e);
+    return rc;
+}
+
+/* An answer: it becomes a trace, whatever it is worth. */
+static err_code take_trace(struct http_run *r, const struct flight *f, const struct http_answer *a,
+                           double *cost, struct err *e)
+{
+    struct verdicts v = {0};
+    bool bound = a->cost_usd < 0;
+    double usd = bound ? most_of_text(r, f, a) : a->cost_usd;
+    bound = bound && usd >= 0;
+    r->n_in_a_row = 0;
+    r->n_unpriced += bound;
+    err_code rc = store(r, f, a, usd, bound, &v, e);
+    if (rc)
+        return rc;
+    missing_done(r->job.missing, f->i_prompt, sink_is_good(&v) ? MISSING_GOOD : MISSING_MADE);
+    *cost = usd;
+    if (a->wasted_usd > 0)
+        *cost = (usd > 0 ? usd : 0) + a->wasted_usd;
+    return f->kind == ASK_PROBE ? run_canary_answer(r, f, a, !v.no_think, e) : ERR_OK;
+}
+
+/* No answer: the sample is tried again, or left for another run. What its tries cost is noted in
+ * any case, and what they said. */
+static err_code take_failure(struct http_run *r, const struct flight *f,
+                             const struct http_answer *a, double *cost, struct err *e)
+{
+    const struct generate_options *o = r->job.o;
+    bool text = a->reply.n_reasoning || a->reply.n_answer;
+    int n_tries = f->n_tries + a->n_tries;
+    const char *message = a->message && *a->message ? a->message : "no answer";
+    err_code rc = ERR_OK;
+    *cost = a->wasted_usd > 0 ? a->wasted_usd : text ? most_of_text(r, f, a) : 0;
+    bool fatal = a->outcome == HTTP_FATAL;
+    bool retry = !r->stop && !fatal && a->outcome == HTTP_GAVE_UP && f->kind == ASK_WORK &&
+                 r->budget.limit >= 0 && n_tries < o->n_tries;
+    bool elsewhere = f->kind == ASK_PROBE && !r->stop && r->n_endpoints > 1 && !r->abandoning;
+    if (fatal && f->kind == ASK_WORK)
+        run_stop(r, STOP_FATAL, "%s", message);
+    if (!r->abandoning && !fatal && !retry) {
+        snprintf(r->last_failure, sizeof r->last_failure, "%s", message);
+        r->n_in_a_row += f->kind == ASK_WORK;
+    }
+    if (text || *cost > 0 || !(fatal || retry || r->abandoning))
+        rc = add_failure(r, f, a, r->abandoning ? "abandoned: the run was stopped" : message, *cost,
+                         e);
+    if (!rc && f->kind == ASK_PROBE)
+        rc = run_canary_answer(r, f, a, false, e);
+    if (rc)
+        return rc;
+    if (retry || elsewhere) {
+        double wait = elsewhere ? 0 : retry_backoff(&r->jitter, n_tries, 1, 60);
+        return run_again(r, f, n_tries, clock_now() + wait, e);
+    }
+    missing_done(r->job.missing, f->i_prompt, MISSING_FAILED);
+    r->job.sum->n_abandoned += r->abandoning;
+    r->job.sum->n_failed += !r->abandoning && !fatal;
+    return ERR_OK;
+}
+
+/* A canary's repeat is no trace, but it has its price. */
+static err_code take_repeat(struct http_run *r, const struct flight *f, const struct http_answer *a,
+                            double *cost, struct err *e)
+{
+    double usd = a->outcome == HTTP_TRACE && a->cost_usd >= 0 ? a->cost_usd : 0;
+    *cost = usd + (a->wasted_usd > 0 ? a->wasted_usd : 0);
+    err_code rc = ERR_OK;
+    if (*cost > 0)
+        rc = add_failure(r, f, a, "a short repeat of the canary", *cost, e);
+    return rc ? rc : run_canary_answer(r, f, a, false, e);
+}
+
+err_code run_answer(struct http_run *r, const struct http_answer *a, struct err *e)
+{
+    struct flight *slot = &r->flights[a->id], f = *slot;
+    double cost = 0;
+    err_code rc;
+    if (f.kind == ASK_REPEAT || f.kind == ASK_REPEAT_SAME)
+        rc = take_repeat(r, &f, a, &cost, e);
+    else if (a->outcome == HTTP_TRACE)
+        rc = take_trace(r, &f, a, &cost, e);
+    else
+        rc = take_failure(r, &f, a, &cost, e);
+    spend(r, cost);
+    budget_settle(&r->budget, f.reserved, cost > 0 ? cost : 0);
+    slot->next_free = r->free;
+    r->free = (int32_t)a->id;
+    r->n_flying--;
+    return rc;
+}

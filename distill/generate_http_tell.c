@@ -1,0 +1,124 @@
+#include "distill/generate_http.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void tell_begin(struct http_run *r)
+{
+    const struct generate_summary *s = r->job.sum;
+    bool prompts = r->job.o->until_good > 0;
+    r->counts = r->job.counts;
+    r->t0 = r->t_counted = clock_now();
+    progress_begin(&r->progress, prompts ? "prompts" : "traces",
+                   (uint64_t)(prompts ? s->n_prompts : s->n_wanted));
+    progress_resume(&r->progress, (uint64_t)(prompts ? r->counts.n_settled : s->n_there));
+}
+
+static void add(char *text, size_t size, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void add(char *text, size_t size, const char *fmt, ...)
+{
+    size_t n = strlen(text);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text + n, size - n, fmt, ap);
+    va_end(ap);
+}
+
+/* What the corpus will have cost when nothing is missing any more, going by this run's traces. */
+static double projected(const struct http_run *r)
+{
+    int64_t n = r->job.sum->n_made + r->job.sink.n_uncommitted;
+    return n ? r->budget.spent + r->cost / (double)n * r->counts.n_expected : -1;
+}
+
+static void add_cost(const struct http_run *r, char *text, size_t size)
+{
+    const struct generate_summary *s = r->job.sum;
+    double all = projected(r);
+    if (!r->cost_known)
+        return;
+    add(text, size, ", $%.2f", r->budget.spent);
+    if (all >= 0)
+        add(text, size, " of about $%.2f", all);
+    if (s->n_good)
+        add(text, size, ", $%.4f a good trace", r->cost / (double)s->n_good);
+}
+
+/* Endpoints that fell out are named once; the others' state goes into the line. */
+static void add_health(struct http_run *r, char *text, size_t size)
+{
+    struct http_endpoint_stats s;
+    int64_t limit = 0;
+    int n_well = 0;
+    for (int i = 0; i < r->n_endpoints; i++) {
+        http_teacher_endpoint(r->teacher, i, &s);
+        if (s.off && !r->told_off[i]) {
+            r->told_off[i] = true;
+            log_warn("%s is left out from here on: %s", s.url, s.last_message);
+        }
+        n_well += !s.off;
+        limit += s.off ? 0 : s.limit;
+    }
+    add(text, size, ", %lld in flight (limit %lld)", (long long)r->n_flying, (long long)limit);
+    if (r->n_endpoints > 1)
+        add(text, size, ", %d of %d endpoints", n_well, r->n_endpoints);
+}
+
+void tell_progress(struct http_run *r)
+{
+    const struct generate_summary *s = r->job.sum;
+    double now = clock_now();
+    if (now - r->t_counted < 0.5)
+        return;
+    r->t_counted = now;
+    missing_count(r->job.missing, &r->counts);
+    char text[400] = "";
+    double t = now - r->t0;
+    int64_t n = s->n_made + r->job.sink.n_uncommitted;
+    add(text, sizeof text, "%.1f traces/s, %.0f tokens/s", (double)n / t, (double)s->n_tokens / t);
+    add_cost(r, text, sizeof text);
+    add_health(r, text, sizeof text);
+    if (s->n_failed)
+        add(text, sizeof text, ", %lld failed", (long long)s->n_failed);
+    uint64_t done =
+        r->job.o->until_good ? (uint64_t)r->counts.n_settled : (uint64_t)r->counts.n_stored;
+    progress_set(&r->progress, done, "%s", text);
+}
+
+static void tell_endpoint(const struct http_endpoint_stats *s)
+{
+    char text[700] = "";
+    add(text, sizeof text, "%s: %lld answers", s->url, (long long)s->n_traces);
+    if (s->seconds > 0)
+        add(text, sizeof text, ", %.0f tokens/s a stream",
+            (double)s->n_completion_tokens / s->seconds);
+    if (s->n_rate_limited)
+        add(text, sizeof text, ", %lld times rate limited", (long long)s->n_rate_limited);
+    if (s->n_failures)
+        add(text, sizeof text, ", %lld tries failed; the last: %s", (long long)s->n_failures,
+            s->last_message);
+    log_info("%s", text);
+}
+
+void tell_end(struct http_run *r)
+{
+    struct generate_summary *sum = r->job.sum;
+    sum->seconds = clock_now() - r->t0;
+    if (!sum->n_made && !sum->n_failed)
+        progress_end(&r->progress, "none made, %lld were there", (long long)sum->n_there);
+    else
+        progress_end(&r->progress, "%lld made, %lld were there, %lld failed, %.1f traces/s",
+                     (long long)sum->n_made, (long long)sum->n_there, (long long)sum->n_failed,
+                     sum->seconds > 0 ? (double)sum->n_made / sum->seconds : 0.0);
+    for (int i = 0; i < r->n_endpoints; i++) {
+        struct http_endpoint_stats s;
+        http_teacher_endpoint(r->teacher, i, &s);
+        if (s.n_traces || s.n_failures)
+            tell_endpoint(&s);
+    }
+    if (r->n_unpriced)
+        log_warn("%lld answers came without token counts: their cost is counted as the most that "
+                 "their text can have cost",
+                 (long long)r->n_unpriced);
+}

@@ -1,0 +1,67 @@
+#include "distill/sink.h"
+
+#include "core/base/log.h"
+
+bool sink_is_good(const struct verdicts *v)
+{
+    return v->answer == ANSWER_CORRECT && !v->truncated && !v->refused && !v->empty &&
+           !v->no_think && !v->repetition;
+}
+
+static void count(struct generate_summary *s, const struct verdicts *v)
+{
+    s->n_correct += v->answer == ANSWER_CORRECT;
+    s->n_wrong += v->answer == ANSWER_WRONG;
+    s->n_unknown += v->answer == ANSWER_UNKNOWN;
+    s->n_truncated += v->truncated;
+    s->n_refused += v->refused;
+    s->n_empty += v->empty;
+    s->n_no_think += v->no_think;
+    s->n_repetition += v->repetition;
+    s->n_good += sink_is_good(v);
+}
+
+err_code sink_begin(struct sink *s, struct err *e)
+{
+    if (s->in_transaction)
+        return ERR_OK;
+    err_code rc = corpus_begin(s->corpus, e);
+    if (rc)
+        return rc;
+    s->in_transaction = true;
+    s->t_commit = clock_now() + SINK_SECONDS;
+    return ERR_OK;
+}
+
+err_code sink_commit(struct sink *s, struct err *e)
+{
+    if (!s->in_transaction)
+        return ERR_OK;
+    err_code rc = corpus_commit(s->corpus, e);
+    if (rc)
+        return rc;
+    s->in_transaction = false;
+    s->sum->n_made += s->n_uncommitted;
+    s->n_uncommitted = 0;
+    return ERR_OK;
+}
+
+err_code sink_tick(struct sink *s, struct err *e)
+{
+    bool due = s->in_transaction && (s->n_uncommitted >= SINK_TRACES || clock_now() > s->t_commit);
+    return due ? sink_commit(s, e) : ERR_OK;
+}
+
+err_code sink_trace(struct sink *s, const struct corpus_trace *t, int64_t *id, struct verdicts *v,
+                    bool *added, struct err *e)
+{
+    err_code rc = sink_begin(s, e);
+    if (!rc)
+        rc = corpus_add_trace(s->corpus, t, id, added, v, e);
+    if (rc || !*added)
+        return rc;
+    count(s->sum, v);
+    s->sum->n_tokens += t->n_completion_tokens > 0 ? t->n_completion_tokens : 0;
+    s->n_uncommitted++;
+    return ERR_OK;
+}

@@ -1,0 +1,37 @@
+/* What a run of generate-traces has made, on its way into the corpus: traces share commits, are
+ * judged as they arrive, and count as made once their transaction is on disk.
+ *
+ *     struct sink s = {.corpus = c, .sum = &summary};
+ *     rc = sink_trace(&s, &trace, &id, &v, &added, e);
+ *     rc = sink_tick(&s, e);          // now and then: keeps the promise of SINK_SECONDS
+ *     rc = sink_commit(&s, e);        // at the end, and before anything is waited for
+ */
+#ifndef DECANT_DISTILL_SINK_H
+#define DECANT_DISTILL_SINK_H
+
+#include "dataset/corpus.h"
+#include "distill/generate.h"
+
+/* A commit takes a flush to disk: several traces share one, for at most this long. */
+enum { SINK_TRACES = 256 };
+#define SINK_SECONDS 0.5
+
+struct sink {
+    struct corpus *corpus;
+    struct generate_summary *sum;
+    bool in_transaction;
+    int64_t n_uncommitted;
+    double t_commit; /* when the open transaction is to be committed */
+};
+/* Nothing is marked against it, and its answer is right. */
+bool sink_is_good(const struct verdicts *v);
+/* Stores a trace with its verdicts and counts it in sum. *added false: another process was quicker.
+ */
+err_code sink_trace(struct sink *s, const struct corpus_trace *t, int64_t *id, struct verdicts *v,
+                    bool *added, struct err *e);
+/* Opens the transaction that the next additions share. */
+err_code sink_begin(struct sink *s, struct err *e);
+err_code sink_tick(struct sink *s, struct err *e);
+err_code sink_commit(struct sink *s, struct err *e);
+
+#endif
