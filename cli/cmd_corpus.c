@@ -10,6 +10,8 @@ extern const struct command corpus_stats_command;
 extern const struct command corpus_show_command;
 extern const struct command corpus_verify_command;
 extern const struct command corpus_dedup_command;
+extern const struct command corpus_decontaminate_command;
+extern const struct command corpus_filter_command;
 extern const struct command corpus_export_command;
 
 /* clang-format off */
@@ -19,6 +21,8 @@ static const struct command *const parts[] = {
     &corpus_show_command,
     &corpus_verify_command,
     &corpus_dedup_command,
+    &corpus_decontaminate_command,
+    &corpus_filter_command,
     &corpus_export_command,
 };
 /* clang-format on */

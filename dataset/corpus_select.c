@@ -206,6 +206,19 @@ err_code corpus_select_next(struct corpus_select *s, struct corpus_row *row, boo
     return ERR_OK;
 }
 
+err_code corpus_select_open_ids(struct corpus *c, const char *selection, struct corpus_select **out,
+                                struct err *e)
+{
+    return open_with(c, selection, "id", "", out, e);
+}
+
+err_code corpus_select_next_id(struct corpus_select *s, int64_t *id, bool *more, struct err *e)
+{
+    err_code rc = step(s, more, e);
+    *id = *more ? sqlite3_column_int64(s->st, 0) : 0;
+    return rc;
+}
+
 uint64_t corpus_select_hash(const struct corpus_select *s)
 {
     return s->hash;
