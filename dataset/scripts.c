@@ -157,6 +157,20 @@ static const char *quote_end(const char *s, const char *end)
 
 /* ---- counting ---- */
 
+/* Names that formulas have in every language. */
+static bool is_math_name(const char *s, size_t n)
+{
+    static const char names[] =
+        " sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln "
+        "exp lim max min sup inf gcd lcm mod det dim deg ker arg ";
+    char word[16] = " ";
+    if (n < 2 || n > 8)
+        return false;
+    memcpy(word + 1, s, n);
+    word[n + 1] = ' ';
+    return strstr(names, word) != NULL;
+}
+
 struct counter {
     struct script_counts *out;
     enum script run; /* of the words in a row */
@@ -184,6 +198,7 @@ void scripts_count(const char *text, size_t n, struct script_counts *out)
     const char *end = text + n, *quoted_until = text;
     struct counter c = {.out = out};
     enum script word = SCRIPT_NONE; /* of the word at hand */
+    const char *word_at = text;
     int n_letters = 0;
     *out = (struct script_counts){0};
     for (const char *s = text; s < end;) {
@@ -199,10 +214,11 @@ void scripts_count(const char *text, size_t n, struct script_counts *out)
         if (passed)
             script = SCRIPT_NONE;
         if (script != word || is_unspaced(script)) {
-            if (word != SCRIPT_NONE)
+            if (word != SCRIPT_NONE && !is_math_name(word_at, (size_t)(s - word_at)))
                 add_word(&c, word, n_letters, s <= quoted_until);
             n_letters = 0;
             word = script;
+            word_at = s;
         }
         n_letters++;
         if (!passed && script == SCRIPT_NONE && s >= quoted_until) {
@@ -211,13 +227,13 @@ void scripts_count(const char *text, size_t n, struct script_counts *out)
         }
         s += passed ? passed : len;
     }
-    if (word != SCRIPT_NONE)
+    if (word != SCRIPT_NONE && !is_math_name(word_at, (size_t)(end - word_at)))
         add_word(&c, word, n_letters, false);
 }
 
 /* ---- judging ---- */
 
-enum { LEAST_PROMPT = 3, LEAST_FOREIGN = 4, LONG_RUN = 8, LEAST_SWITCHED = 20, LEAST_HAN = 50 };
+enum { LEAST_PROMPT = 2, LEAST_FOREIGN = 4, LONG_RUN = 8, LEAST_SWITCHED = 20, LEAST_HAN = 50 };
 
 /* The script with the most words; where a letter is a word, two are one. */
 static enum script main_script(const struct script_counts *c)

@@ -26,7 +26,7 @@ enum script script_of(uint32_t cp);
 /* Words by script. Not looked at: code between ``` or `, LaTeX commands and what stands between $,
  * $$, \( \) or \[ \], addresses. A word is a run of letters of one script; of Han, kana, Thai and
  * others written without spaces each letter is one. Single letters of Latin and Cyrillic and up to
- * two Greek ones are variables, not words. */
+ * two Greek ones are variables, not words; nor are "sin", "log", "mod" and their like. */
 struct script_counts {
     int64_t n[SCRIPT_N];       /* words in running text */
     int64_t quoted[SCRIPT_N];  /* words within short quotes and brackets: names, citations */
@@ -45,7 +45,7 @@ void scripts_count(const char *text, size_t n, struct script_counts *out);
  * script has less than a tenth of at least 20 words of the reasoning; or a Japanese prompt, and
  * over 50 Han and next to no kana.
  *
- * A prompt with fewer than 3 words (a bare formula) allows the reasoning's own main script. On true
+ * A prompt with fewer than 2 words (a bare formula) allows the reasoning's own main script. On true
  * reason is filled, e.g. "14 of 320 words in Han; the prompt is in Latin". */
 enum { SCRIPTS_REASON = 120 };
 bool scripts_mixed(const char *prompt, size_t n_prompt, const char *reasoning, size_t n_reasoning,
