@@ -16,12 +16,12 @@ static int only_reads(void *ctx, int action, const char *a, const char *b, const
                       const char *trigger)
 {
     (void)ctx;
-    (void)a;
     (void)db;
     (void)trigger;
     switch (action) {
+    case SQLITE_READ: /* newer versions of SQLite show pragmas as tables */
+        return a && !sqlite3_strnicmp(a, "pragma_", 7) ? SQLITE_DENY : SQLITE_OK;
     case SQLITE_SELECT:
-    case SQLITE_READ:
     case SQLITE_RECURSIVE:
         return SQLITE_OK;
     case SQLITE_FUNCTION:
