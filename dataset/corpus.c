@@ -3,6 +3,7 @@
 #include "dataset/utf8.h"
 
 #include <string.h>
+#include <unistd.h>
 
 err_code corpus_open(const char *path, enum corpus_mode mode, struct corpus **out, struct err *e)
 {
@@ -34,6 +35,17 @@ void corpus_close(struct corpus *c)
     buf_dispose(&c->scratch2);
     mem_free(c->path);
     mem_free(c);
+}
+
+void corpus_discard(struct corpus *c)
+{
+    int64_t n = 1;
+    if (c && c->made && !sql_number(c, "SELECT count(*) FROM prompts", &n, NULL) && !n) {
+        /* gone while the file is still locked by this connection's close */
+        sqlite3_exec(c->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
+        unlink(c->path);
+    }
+    corpus_close(c);
 }
 
 const char *corpus_path(const struct corpus *c)
@@ -117,6 +129,7 @@ static err_code known_prompt(struct corpus *c, const struct buf *text, const str
         return rc;
     sqlite3_bind_int64(st, 1, *id);
     sqlite3_bind_text64(st, 2, gold->data, gold->len, SQLITE_STATIC, SQLITE_UTF8);
+    c->n_golds_filled++;
     return sql_run(c, st, "cannot add a gold answer", e);
 }
 

@@ -45,6 +45,8 @@ enum corpus_mode {
  * writing for longer than 10 s (ERR_STATE). An older schema is migrated when opened for writing. */
 err_code corpus_open(const char *path, enum corpus_mode mode, struct corpus **out, struct err *e);
 void corpus_close(struct corpus *c);
+/* corpus_close, after an error: a file that this connection made and that holds no prompt goes. */
+void corpus_discard(struct corpus *c);
 const char *corpus_path(const struct corpus *c);
 
 /* One transaction around many additions. Without it each addition commits by itself. Closing the

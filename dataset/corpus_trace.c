@@ -23,15 +23,12 @@ bool verdicts_row(const struct verdicts *v, int i, struct verdict_row *out)
     return false;
 }
 
-err_code verdicts_store(struct corpus *c, int64_t trace_id, const struct verdicts *v, struct err *e)
+static err_code add_verdicts(struct corpus *c, int64_t trace_id, const struct verdicts *v,
+                             struct err *e)
 {
     sqlite3_stmt *st;
-    err_code rc = sql_get(c, SQL_CLEAR_VERDICTS, &st, e);
-    if (rc)
-        return rc;
-    sqlite3_bind_int64(st, 1, trace_id);
-    rc = sql_run(c, st, "cannot write verdicts", e);
     struct verdict_row row;
+    err_code rc = ERR_OK;
     for (int i = 0; !rc && verdicts_row(v, i, &row); i++) {
         rc = sql_get(c, SQL_ADD_VERDICT, &st, e);
         if (rc)
@@ -44,6 +41,17 @@ err_code verdicts_store(struct corpus *c, int64_t trace_id, const struct verdict
         rc = sql_run(c, st, "cannot write verdicts", e);
     }
     return rc;
+}
+
+err_code verdicts_store(struct corpus *c, int64_t trace_id, const struct verdicts *v, struct err *e)
+{
+    sqlite3_stmt *st;
+    err_code rc = sql_get(c, SQL_CLEAR_VERDICTS, &st, e);
+    if (rc)
+        return rc;
+    sqlite3_bind_int64(st, 1, trace_id);
+    rc = sql_run(c, st, "cannot write verdicts", e);
+    return rc ? rc : add_verdicts(c, trace_id, v, e);
 }
 
 /* *s and *n, or a repaired copy in b. */
@@ -148,6 +156,34 @@ static err_code judge(struct corpus *c, const struct corpus_trace *t, struct ver
     return rc;
 }
 
+static err_code run(struct corpus *c, enum sql_statement which, struct err *e)
+{
+    sqlite3_stmt *st;
+    err_code rc = sql_get(c, which, &st, e);
+    return rc ? rc : sql_run(c, st, "cannot be written", e);
+}
+
+err_code corpus_add_judged(struct corpus *c, const struct corpus_trace *t, const struct verdicts *v,
+                           int64_t *id, bool *added, struct err *e)
+{
+    /* A savepoint, so that a trace and its verdicts stand or fall together within the caller's
+     * transaction; outside of one it is a transaction itself. */
+    err_code rc = run(c, SQL_SAVEPOINT, e);
+    if (rc)
+        return rc;
+    rc = insert(c, t, added, e);
+    if (!rc && *added) {
+        *id = sqlite3_last_insert_rowid(c->db);
+        rc = add_verdicts(c, *id, v, e);
+    } else if (!rc)
+        rc = find(c, t, id, e);
+    if (!rc)
+        rc = run(c, SQL_RELEASE, e);
+    if (rc && !sqlite3_get_autocommit(c->db))
+        sqlite3_exec(c->db, "ROLLBACK TO trace; RELEASE trace", NULL, NULL, NULL);
+    return rc;
+}
+
 err_code corpus_add_trace(struct corpus *c, const struct corpus_trace *t, int64_t *id, bool *added,
                           struct verdicts *v, struct err *e)
 {
@@ -159,21 +195,5 @@ err_code corpus_add_trace(struct corpus *c, const struct corpus_trace *t, int64_
     if (!t->finish_reason)
         return err_set(e, ERR_USAGE, "%s: a trace without a finish reason", c->path);
     err_code rc = judge(c, t, v, e);
-    /* A savepoint, so that a trace and its verdicts stand or fall together within the caller's
-     * transaction; outside of one it is a transaction itself. */
-    if (!rc)
-        rc = sql_exec(c, "SAVEPOINT trace", "cannot be written", e);
-    if (rc)
-        return rc;
-    rc = insert(c, t, added, e);
-    if (!rc && *added) {
-        *id = sqlite3_last_insert_rowid(c->db);
-        rc = verdicts_store(c, *id, v, e);
-    } else if (!rc)
-        rc = find(c, t, id, e);
-    if (!rc)
-        rc = sql_exec(c, "RELEASE trace", "cannot be written", e);
-    if (rc && !sqlite3_get_autocommit(c->db))
-        sqlite3_exec(c->db, "ROLLBACK TO trace; RELEASE trace", NULL, NULL, NULL);
-    return rc;
+    return rc ? rc : corpus_add_judged(c, t, v, id, added, e);
 }

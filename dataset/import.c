@@ -1,51 +1,367 @@
 #include "dataset/import.h"
 #include "core/base/file.h"
-#include "dataset/problems.h"
+#include "core/base/pipeline.h"
+#include "dataset/sql.h"
 
 #include <string.h>
 
-static err_code import_one(struct corpus *c, const struct problem *problem, const char *source,
-                           bool want, struct import_summary *sum, struct err *e)
+enum {
+    BATCH = 64,              /* records at a time, */
+    BATCH_BYTES = 512 << 10, /* or about this many bytes */
+    BULK_BYTES = 64 << 20,   /* a file of this size is worth bulk_begin */
+};
+
+/* A record on its way: parsed and judged by the workers, stored in order. */
+struct entry {
+    size_t at, n; /* in the batch's text */
+    int64_t line;
+    struct json json;
+    struct item item;
+    struct buf request; /* canonical */
+    struct verdicts verdicts[ITEM_TRACES];
+    err_code rc;
+    struct err *err; /* of a record that does not fit; made when needed */
+};
+struct batch {
+    struct buf text;
+    struct entry *entries; /* [BATCH] */
+    int n;
+    int64_t end; /* bytes of the file behind it */
+};
+
+struct import {
+    struct corpus *c;
+    const struct import_options *opt;
+    struct import_summary *sum;
+    struct records *records;
+    const char *source;
+    int64_t n_taken, n_bytes, file_bytes;
+    struct buf last_request; /* and its id: most records have the one before's */
+    int64_t last_id;
+};
+
+static err_code take_batch(void *ctx, void *slot, bool *more, struct err *e)
 {
+    struct import *m = ctx;
+    struct batch *b = slot;
+    struct record record;
+    err_code rc = ERR_OK;
+    bool any = true;
+    b->n = 0;
+    buf_clear(&b->text);
+    while (b->n < BATCH && b->text.len < BATCH_BYTES && any && !rc &&
+           (!m->opt->limit || m->n_taken < m->opt->limit)) {
+        rc = records_next(m->records, &record, &any, e);
+        if (rc || !any)
+            break;
+        struct entry *x = &b->entries[b->n];
+        x->at = b->text.len;
+        x->n = record.n;
+        x->line = record.line;
+        rc = buf_add(&b->text, record.text, record.n, e);
+        m->n_bytes += (int64_t)record.n + 1;
+        m->n_taken++;
+        b->n++;
+    }
+    b->end = m->n_bytes;
+    *more = b->n > 0;
+    return rc;
+}
+
+static err_code make_request(const struct import *m, const char *place, struct entry *x,
+                             struct err *e)
+{
+    const struct item *item = &x->item;
+    const char *teacher = item->teacher ? item->teacher : m->opt->teacher;
+    struct buf *b = &x->request;
+    buf_clear(b);
+    if (item->request) {
+        char *text = cJSON_PrintUnformatted(item->request);
+        err_code rc = text ? corpus_canonical_json(place, text, strlen(text), b, e)
+                           : err_set(e, ERR_NOMEM, "%s: out of memory", place);
+        cJSON_free(text);
+        return rc;
+    }
+    if (!teacher)
+        return err_set(e, ERR_USAGE,
+                       "%s: does not say which teacher made it; name it with --teacher, or its "
+                       "field with --teacher-field",
+                       place);
+    err_code rc = buf_str(b, "{\"origin\":\"imported\",", e);
+    if (!rc && item->system) {
+        rc = buf_str(b, "\"system\":", e);
+        if (!rc)
+            rc = json_quote(b, item->system, strlen(item->system), e);
+        if (!rc)
+            rc = buf_str(b, ",", e);
+    }
+    if (!rc)
+        rc = buf_str(b, "\"teacher\":", e);
+    if (!rc)
+        rc = json_quote(b, teacher, strlen(teacher), e);
+    return rc ? rc : buf_str(b, "}", e);
+}
+
+static const char *finish_reason(const struct item *item, const struct item_trace *t)
+{
+    return item->finish_reason ? item->finish_reason : t->cut ? "cut" : "imported";
+}
+
+static err_code read_entry(struct import *m, const char *text, struct entry *x, struct err *e)
+{
+    struct record record = {text + x->at, x->n, x->line};
+    char place[RECORD_PLACE];
+    err_code rc = record_parse(m->records, &record, place, &x->json, e);
+    if (!rc)
+        rc = item_read(&x->item, x->json.root, place, &m->opt->names, m->opt->traces, e);
+    if (!rc && m->opt->traces)
+        rc = make_request(m, place, x, e);
+    for (int i = 0; i < x->item.n_traces && !rc; i++) {
+        const struct item_trace *t = &x->item.traces[i];
+        verdict_judge(t->reasoning, t->n_reasoning, t->answer, t->n_answer,
+                      finish_reason(&x->item, t), x->item.gold, x->item.n_gold, &x->verdicts[i]);
+    }
+    return rc;
+}
+
+static err_code read_batch(void *ctx, int thread, void *slot, struct err *e)
+{
+    struct import *m = ctx;
+    struct batch *b = slot;
+    (void)thread;
+    for (int i = 0; i < b->n; i++) {
+        struct entry *x = &b->entries[i];
+        struct err err;
+        json_close(&x->json);
+        x->rc = read_entry(m, b->text.data, x, &err);
+        if (!x->rc)
+            continue;
+        if (!x->err && !(x->err = mem_new(1, sizeof *x->err, e)))
+            return ERR_NOMEM;
+        *x->err = err;
+    }
+    return ERR_OK;
+}
+
+static err_code request_id(struct import *m, const struct buf *json, int64_t *id, struct err *e)
+{
+    if (m->last_id && m->last_request.len == json->len &&
+        !memcmp(m->last_request.data, json->data, json->len)) {
+        *id = m->last_id;
+        return ERR_OK;
+    }
+    err_code rc = corpus_request(m->c, json->data, id, e);
+    if (rc)
+        return rc;
+    buf_clear(&m->last_request);
+    m->last_id = *id;
+    return buf_add(&m->last_request, json->data, json->len, e);
+}
+
+/* Is there a trace with this text? Else *sample is the next free index. */
+static err_code place_sample(struct import *m, const struct corpus_trace *t, bool *there,
+                             int64_t *sample, struct err *e)
+{
+    sqlite3_stmt *st;
+    err_code rc = sql_get(m->c, SQL_SAME_TRACE, &st, e);
+    if (rc)
+        return rc;
+    sqlite3_bind_int64(st, 1, t->prompt_id);
+    sqlite3_bind_int64(st, 2, t->request_id);
+    sqlite3_bind_text64(st, 3, t->answer, t->n_answer, SQLITE_STATIC, SQLITE_UTF8);
+    sqlite3_bind_text64(st, 4, t->reasoning, t->n_reasoning, SQLITE_STATIC, SQLITE_UTF8);
+    rc = sql_step(m->c->db, m->c->path, st, "cannot read traces", there, e);
+    sqlite3_reset(st);
+    if (!rc && !*there)
+        rc = sql_get(m->c, SQL_NEXT_SAMPLE, &st, e);
+    if (rc || *there)
+        return rc;
+    bool row;
+    sqlite3_bind_int64(st, 1, t->prompt_id);
+    sqlite3_bind_int64(st, 2, t->request_id);
+    rc = sql_step(m->c->db, m->c->path, st, "cannot read traces", &row, e);
+    *sample = row ? sqlite3_column_int64(st, 0) : 0;
+    sqlite3_reset(st);
+    return rc;
+}
+
+static struct corpus_trace trace_of(const struct item *item, const struct item_trace *t)
+{
+    return (struct corpus_trace){.reasoning = t->reasoning,
+                                 .n_reasoning = t->n_reasoning,
+                                 .answer = t->answer,
+                                 .n_answer = t->n_answer,
+                                 .finish_reason = finish_reason(item, t),
+                                 .n_prompt_tokens = item->n_prompt_tokens,
+                                 .n_cached_tokens = item->n_cached_tokens,
+                                 .n_reasoning_tokens = item->n_reasoning_tokens,
+                                 .n_completion_tokens = item->n_completion_tokens,
+                                 .cost_usd = item->cost_usd,
+                                 .latency_ms = item->latency_ms,
+                                 .served_model = item->served_model,
+                                 .think_rule = t->think_rule,
+                                 .extra_json = item->extra};
+}
+
+/* judged: the entry's verdicts are against the gold answer that the corpus has. */
+static err_code store_traces(struct import *m, struct entry *x, int64_t prompt_id, bool new_prompt,
+                             bool judged, struct err *e)
+{
+    const struct item *item = &x->item;
+    int64_t request = 0, id;
+    err_code rc = request_id(m, &x->request, &request, e);
+    for (int i = 0; i < item->n_traces && !rc; i++) {
+        struct corpus_trace t = trace_of(item, &item->traces[i]);
+        bool there = false, added = false;
+        t.prompt_id = prompt_id;
+        t.request_id = request;
+        t.sample_index = i;
+        if (item->request && item->sample_index >= 0 && item->n_traces == 1)
+            t.sample_index = item->sample_index;
+        else if (!new_prompt || i > 0)
+            rc = place_sample(m, &t, &there, &t.sample_index, e);
+        if (!rc && !there)
+            rc = judged ? corpus_add_judged(m->c, &t, &x->verdicts[i], &id, &added, e)
+                        : corpus_add_trace(m->c, &t, &id, &added, NULL, e);
+        m->sum->n_traces += added;
+        m->sum->n_traces_there += !added;
+    }
+    return rc;
+}
+
+static err_code store_entry(struct import *m, struct entry *x, struct err *e)
+{
+    const struct item *item = &x->item;
+    struct import_summary *sum = m->sum;
     int64_t id;
     bool added, conflict;
-    struct corpus_prompt prompt = {.text = problem->prompt,
-                                   .n_text = problem->n_prompt,
-                                   .gold = problem->gold,
-                                   .n_gold = problem->n_gold,
-                                   .source = source,
-                                   .extra_json = problem->extra};
-    err_code rc = corpus_add_prompt(c, &prompt, &id, &added, &conflict, e);
-    if (!rc && want)
-        rc = corpus_want(c, id, e);
-    sum->n_lines++;
+    struct corpus_prompt prompt = {.text = item->prompt,
+                                   .n_text = item->n_prompt,
+                                   .gold = item->gold,
+                                   .n_gold = item->n_gold,
+                                   .source = m->opt->source ? m->opt->source
+                                             : item->source ? item->source
+                                                            : m->source,
+                                   .extra_json = m->opt->traces ? NULL : item->extra};
+    err_code rc = corpus_add_prompt(m->c, &prompt, &id, &added, &conflict, e);
+    if (!rc && m->opt->want)
+        rc = corpus_want(m->c, id, e);
     sum->n_added += added;
     sum->n_conflicts += conflict;
-    sum->n_no_gold += !problem->gold;
+    sum->n_no_gold += !item->gold;
+    sum->n_many_turns += item->many_turns && item->n_traces;
+    if (!rc && item->n_traces)
+        rc = store_traces(m, x, id, added, added || (item->gold && !conflict), e);
+    return rc;
+}
+
+static err_code store_batch(void *ctx, void *slot, struct err *e)
+{
+    struct import *m = ctx;
+    struct batch *b = slot;
+    struct import_summary *sum = m->sum;
+    for (int i = 0; i < b->n; i++) {
+        struct entry *x = &b->entries[i];
+        err_code rc = x->rc;
+        sum->n_lines++;
+        if (rc == ERR_FORMAT && m->opt->skip_bad) {
+            if (!sum->n_bad++)
+                memcpy(sum->first_bad, x->err->msg, sizeof sum->first_bad - 1);
+            continue;
+        }
+        if (rc && e)
+            *e = *x->err;
+        if (!rc)
+            rc = store_entry(m, x, e);
+        if (rc)
+            return rc;
+    }
+    if (m->opt->on_progress && !m->opt->on_progress(m->opt->progress_ctx, b->end, m->file_bytes))
+        return err_set(e, ERR_STOPPED, "stopped; nothing of %s was imported",
+                       records_path(m->records));
+    return ERR_OK;
+}
+
+static void dispose_batch(struct batch *b)
+{
+    for (int i = 0; i < BATCH && b->entries; i++) {
+        json_close(&b->entries[i].json);
+        item_dispose(&b->entries[i].item);
+        buf_dispose(&b->entries[i].request);
+        mem_free(b->entries[i].err);
+    }
+    mem_free(b->entries);
+    buf_dispose(&b->text);
+}
+
+static err_code run(struct import *m, struct err *e)
+{
+    int n_threads = pipeline_threads(m->opt->n_threads);
+    /* small files are not worth the threads */
+    n_threads = m->file_bytes < BATCH_BYTES ? 1 : n_threads;
+    int n_slots = 3 * n_threads;
+    struct batch *batches = mem_new((size_t)n_slots, sizeof *batches, e);
+    err_code rc = batches ? ERR_OK : ERR_NOMEM;
+    for (int i = 0; i < n_slots && !rc; i++)
+        rc = (batches[i].entries = mem_new(BATCH, sizeof *batches[i].entries, e)) ? ERR_OK
+                                                                                  : ERR_NOMEM;
+    struct pipeline p = {.take = take_batch,
+                         .work = read_batch,
+                         .give = store_batch,
+                         .ctx = m,
+                         .slots = batches,
+                         .slot_bytes = sizeof *batches,
+                         .n_slots = n_slots,
+                         .n_threads = n_threads};
+    if (!rc)
+        rc = pipeline_run(&p, e);
+    for (int i = 0; i < n_slots && batches; i++)
+        dispose_batch(&batches[i]);
+    mem_free(batches);
+    return rc;
+}
+
+/* All of it in one transaction. */
+static err_code import_all(struct import *m, struct err *e)
+{
+    int64_t n_filled = m->c->n_golds_filled;
+    err_code rc = corpus_begin(m->c, e);
+    if (rc)
+        return rc;
+    rc = run(m, e);
+    m->sum->n_regold = m->c->n_golds_filled - n_filled;
+    if (!rc && !m->sum->n_lines)
+        rc = err_set(e, ERR_FORMAT, "%s: holds no prompts", records_path(m->records));
+    if (!rc)
+        rc = corpus_commit(m->c, e);
+    if (rc)
+        corpus_rollback(m->c);
     return rc;
 }
 
 err_code corpus_import(struct corpus *c, const char *path, const struct import_options *opt,
                        struct import_summary *sum, struct err *e)
 {
-    struct problems *p;
-    struct problem problem;
-    bool more = false;
-    const char *source = opt->source ? opt->source : path_base(path);
+    struct import m = {.c = c, .opt = opt, .sum = sum, .source = path_base(path)};
+    uint64_t bytes = 0;
     memset(sum, 0, sizeof *sum);
-    err_code rc = problems_open(path, &p, e);
+    err_code rc = records_open(path, opt->format, &m.records, e);
     if (rc)
         return rc;
-    rc = corpus_begin(c, e);
-    while (!rc && (!opt->limit || sum->n_lines < opt->limit) &&
-           !(rc = problems_next(p, &problem, &more, e)) && more)
-        rc = import_one(c, &problem, source, opt->want, sum, e);
-    if (!rc && !sum->n_lines)
-        rc = err_set(e, ERR_FORMAT, "%s: holds no prompts", path);
+    if (file_size(path, &bytes, NULL)) /* a pipe has none */
+        bytes = 0;
+    m.file_bytes = (int64_t)bytes;
+    bool bulk = m.file_bytes >= BULK_BYTES;
+    rc = bulk ? bulk_begin(c, e) : ERR_OK;
     if (!rc)
-        rc = corpus_commit(c, e);
-    if (rc)
-        corpus_rollback(c);
-    problems_close(p);
+        rc = import_all(&m, e);
+    if (bulk) {
+        struct err end;
+        err_code rc2 = bulk_end(c, &end);
+        if (rc2 && !rc)
+            rc = err_set(e, rc2, "%s", end.msg);
+    }
+    records_close(m.records);
+    buf_dispose(&m.last_request);
     return rc;
 }

@@ -1,14 +1,14 @@
-/* Problem and prompt files: JSONL, one object a line with "prompt" (or "question", "problem") and,
- * when known, "answer". Streams line by line; SQLite is not involved.
+/* Problem and prompt files: records (dataset/records.h: JSONL, JSON arrays, CSV, TSV) with "prompt"
+ * (or "question", "problem", ...) and, when known, "answer"; docs/corpus.md lists the names.
+ * Streams record by record; SQLite is not involved.
  *
  *     struct problems *p;
  *     if ((rc = problems_open("test.jsonl", &p, e))) return rc;
  *     while (!(rc = problems_next(p, &problem, &more, e)) && more) ...
  *     problems_close(p);
  *
- * Errors name file:line and the remedy. Blank lines and a UTF-8 byte order mark are skipped. A line
- * over 64 MiB, a NUL, invalid UTF-8, JSON that is cut, a missing or empty prompt, or a value of the
- * wrong kind is ERR_FORMAT; what was read before stays valid. */
+ * Errors name file:line and the remedy: what records.h refuses, a missing or empty prompt, a value
+ * of the wrong kind. What was read before stays valid. */
 #ifndef DECANT_DATASET_PROBLEMS_H
 #define DECANT_DATASET_PROBLEMS_H
 

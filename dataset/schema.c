@@ -58,6 +58,7 @@ static err_code create(struct corpus *c, struct err *e)
             rc = sql_exec(c, views_sql, "cannot be made", e);
         if (!rc)
             rc = set_version(c, e);
+        c->made = !rc;
     }
     if (!rc)
         rc = sql_exec(c, "COMMIT", "cannot be made", e);

@@ -101,6 +101,14 @@ static const char *const statement_text[SQL_N_STATEMENTS] = {
         "cost_usd = coalesce(cost_usd + excluded.cost_usd, cost_usd, excluded.cost_usd), "
         "reasoning = iif(" LONGER ", excluded.reasoning, reasoning), "
         "answer = iif(" LONGER ", excluded.answer, answer), updated_at = excluded.updated_at",
+    [SQL_SAVEPOINT] = "SAVEPOINT trace",
+    [SQL_RELEASE] = "RELEASE trace",
+    [SQL_SAME_TRACE] =
+        "SELECT id FROM traces WHERE prompt_id = ?1 AND request_id = ?2 AND answer = "
+        "?3 AND reasoning = ?4 LIMIT 1",
+    [SQL_NEXT_SAMPLE] =
+        "SELECT coalesce(max(sample_index) + 1, 0) FROM traces WHERE prompt_id = ?1 "
+        "AND request_id = ?2",
     [SQL_ADD_LOGPROBS] = "INSERT INTO logprobs (trace_id, format, k, n_tokens, data) VALUES (?1, "
                          "?2, ?3, ?4, ?5) ON CONFLICT (trace_id) DO NOTHING",
 };
@@ -255,4 +263,19 @@ err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, str
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     *out = db;
     return ERR_OK;
+}
+
+err_code bulk_begin(struct corpus *c, struct err *e)
+{
+    /* Fails when another connection has the file open; then the log stays. */
+    sqlite3_busy_timeout(c->db, 0);
+    sqlite3_exec(c->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
+    return sql_exec(c, "PRAGMA busy_timeout = 10000; PRAGMA cache_size = -262144",
+                    "cannot be written", e);
+}
+
+err_code bulk_end(struct corpus *c, struct err *e)
+{
+    return sql_exec(c, "PRAGMA journal_mode = WAL; PRAGMA cache_size = -16384", "cannot be written",
+                    e);
 }

@@ -20,6 +20,10 @@ enum sql_statement {
     SQL_CLEAR_VERDICTS,
     SQL_ADD_VERDICT,
     SQL_ADD_FAILURE,
+    SQL_SAVEPOINT,
+    SQL_RELEASE,
+    SQL_SAME_TRACE,
+    SQL_NEXT_SAMPLE,
     SQL_ADD_LOGPROBS,
     SQL_N_STATEMENTS
 };
@@ -30,6 +34,8 @@ struct corpus {
     enum corpus_mode mode;
     sqlite3_stmt *statements[SQL_N_STATEMENTS]; /* prepared when first used */
     struct buf scratch, scratch2;
+    int64_t n_golds_filled; /* by this connection, of prompts that had none */
+    bool made;              /* this connection made the file */
 };
 
 /* ERR_* with "path: what: ..." and the remedy for the code that db ended with. */
@@ -56,9 +62,19 @@ size_t sql_bytes(sqlite3_stmt *st, int i);
 /* Is json NULL or an object? what names it in the error. (SQLite's own json_valid cannot stand in
  * the schema: with trusted_schema off, older versions refuse it there.) */
 err_code sql_check_json(const struct corpus *c, const char *what, const char *json, struct err *e);
+/* corpus_add_trace with verdicts that are known already; they must be those against the prompt's
+ * gold answer. */
+err_code corpus_add_judged(struct corpus *c, const struct corpus_trace *t, const struct verdicts *v,
+                           int64_t *id, bool *added, struct err *e);
 /* Stores v as the trace's verdicts in place of the old ones (dataset/corpus_trace.c). */
 err_code verdicts_store(struct corpus *c, int64_t trace_id, const struct verdicts *v,
                         struct err *e);
+/* Long work that mostly adds: import, merge. Until bulk_end the file has a rollback journal and no
+ * write-ahead log (when no one else has it open, else all is as usual): what is added is written
+ * once instead of twice. And it has a larger cache, of 256 MB, for indexes whose keys come in no
+ * order. Outside of transactions. */
+err_code bulk_begin(struct corpus *c, struct err *e);
+err_code bulk_end(struct corpus *c, struct err *e);
 /* The kinds that it writes, which no other checker may use. */
 #define VERDICT_KINDS "'answer', 'empty', 'no_think', 'refused', 'repetition', 'truncated'"
 /* What verdicts_store would write: kind, value and reason of row i; false when there are no more.

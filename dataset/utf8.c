@@ -1,5 +1,7 @@
 #include "dataset/utf8.h"
 
+#include <string.h>
+
 /* Table 3-7 of the Unicode Standard (well-formed UTF-8 byte sequences). */
 size_t utf8_char(const char *text, size_t n)
 {
@@ -21,10 +23,20 @@ size_t utf8_char(const char *text, size_t n)
     return len;
 }
 
+#define ONES 0x0101010101010101u
+#define HIGH 0x8080808080808080u
+
 size_t utf8_valid(const char *s, size_t n)
 {
     size_t i = 0;
     while (i < n) {
+        /* eight bytes of plain ASCII at once: no high bit, and none that is 0 */
+        uint64_t x;
+        while (n - i >= sizeof x && (memcpy(&x, s + i, sizeof x), !(x & HIGH)) &&
+               !((x - ONES) & ~x & HIGH))
+            i += sizeof x;
+        if (i == n)
+            break;
         if ((unsigned char)s[i] < 0x80) {
             if (!s[i])
                 break;
