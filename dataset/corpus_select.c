@@ -35,8 +35,7 @@ static int only_reads(void *ctx, int action, const char *a, const char *b, const
     "id, prompt_id, request_id, sample_index, prompt, gold, source, request, teacher, reasoning, " \
     "answer, finish_reason, n_prompt_tokens, n_reasoning_tokens, n_completion_tokens, cost_usd, "  \
     "latency_ms, served_model, params, think_rule, endpoint, created_at, program, verdict, "       \
-    "verdict_reason, truncated, no_think, repetition, lossy, seed, refused, empty, marks, "        \
-    "n_cached_tokens, extra"
+    "verdict_reason, marks, lossy, seed, n_cached_tokens, extra"
 #define ORDER " ORDER BY prompt_id, request_id, sample_index"
 
 /* A condition of the user's stands in a subquery of its own: whatever it closes or opens, the rows
@@ -132,6 +131,16 @@ static double amount_or_unknown(sqlite3_stmt *st, int i)
     return sqlite3_column_type(st, i) == SQLITE_NULL ? -1 : sqlite3_column_double(st, i);
 }
 
+/* Is kind one of "no_think,truncated"? */
+static bool has_mark(const char *marks, const char *kind)
+{
+    size_t n = strlen(kind);
+    for (const char *s = marks; s && *s; s += strcspn(s, ","), s += *s == ',')
+        if (strcspn(s, ",") == n && !memcmp(s, kind, n))
+            return true;
+    return false;
+}
+
 static void read_row(sqlite3_stmt *st, struct corpus_row *r)
 {
     r->id = sqlite3_column_int64(st, 0);
@@ -163,23 +172,37 @@ static void read_row(sqlite3_stmt *st, struct corpus_row *r)
     r->program = sql_text(st, 22);
     r->verdict = sql_text(st, 23);
     r->verdict_reason = sql_text(st, 24);
-    r->truncated = sqlite3_column_int(st, 25);
-    r->no_think = sqlite3_column_int(st, 26);
-    r->repetition = sqlite3_column_int(st, 27);
-    r->lossy = sqlite3_column_int(st, 28);
-    r->has_seed = sqlite3_column_type(st, 29) != SQLITE_NULL;
-    r->seed = (uint64_t)sqlite3_column_int64(st, 29);
-    r->refused = sqlite3_column_int(st, 30);
-    r->empty = sqlite3_column_int(st, 31);
-    r->marks = sql_text(st, 32);
-    r->n_cached_tokens = count_or_unknown(st, 33);
-    r->extra_json = sql_text(st, 34);
+    r->marks = sql_text(st, 25);
+    r->truncated = has_mark(r->marks, "truncated");
+    r->refused = has_mark(r->marks, "refused");
+    r->empty = has_mark(r->marks, "empty");
+    r->no_think = has_mark(r->marks, "no_think");
+    r->repetition = has_mark(r->marks, "repetition");
+    r->lossy = sqlite3_column_int(st, 26);
+    r->has_seed = sqlite3_column_type(st, 27) != SQLITE_NULL;
+    r->seed = (uint64_t)sqlite3_column_int64(st, 27);
+    r->n_cached_tokens = count_or_unknown(st, 28);
+    r->extra_json = sql_text(st, 29);
 }
 
 static uint64_t chain(uint64_t hash, const char *s, size_t n)
 {
     uint64_t both[2] = {hash, rng_hash(s, n)};
     return rng_hash(both, sizeof both);
+}
+
+/* The schema forbids NULL in these: memory ran out, or the file was tampered with. */
+static err_code check_row(sqlite3 *db, const char *path, const struct corpus_row *row,
+                          struct err *e)
+{
+    if (row->prompt && row->reasoning && row->answer && row->finish_reason && row->request &&
+        row->teacher && row->created_at && row->program)
+        return ERR_OK;
+    return sqlite3_errcode(db) == SQLITE_NOMEM
+               ? err_set(e, ERR_NOMEM, "%s: out of memory reading trace %lld", path,
+                         (long long)row->id)
+               : err_set(e, ERR_FORMAT, "%s: trace %lld lacks its texts; restore a copy", path,
+                         (long long)row->id);
 }
 
 err_code corpus_select_next(struct corpus_select *s, struct corpus_row *row, bool *more,
@@ -189,15 +212,10 @@ err_code corpus_select_next(struct corpus_select *s, struct corpus_row *row, boo
     if (rc || !*more)
         return rc;
     read_row(s->st, row);
-    /* The schema forbids NULL in these: memory ran out, or the file was tampered with. */
-    if (!row->prompt || !row->reasoning || !row->answer || !row->finish_reason || !row->request ||
-        !row->teacher || !row->created_at || !row->program) {
+    rc = check_row(s->db, s->path, row, e);
+    if (rc) {
         *more = false;
-        return sqlite3_errcode(s->db) == SQLITE_NOMEM
-                   ? err_set(e, ERR_NOMEM, "%s: out of memory reading trace %lld", s->path,
-                             (long long)row->id)
-                   : err_set(e, ERR_FORMAT, "%s: trace %lld lacks its texts; restore a copy",
-                             s->path, (long long)row->id);
+        return rc;
     }
     s->hash = chain(s->hash, row->prompt, row->n_prompt);
     s->hash = chain(s->hash, row->reasoning, row->n_reasoning);
@@ -217,6 +235,42 @@ err_code corpus_select_next_id(struct corpus_select *s, int64_t *id, bool *more,
     err_code rc = step(s, more, e);
     *id = *more ? sqlite3_column_int64(s->st, 0) : 0;
     return rc;
+}
+
+err_code select_ids_open(struct corpus *c, const char *selection, struct corpus_select **out,
+                         struct err *e)
+{
+    return open_with(c, selection, "id", ORDER, out, e);
+}
+
+err_code row_reader_open(struct row_reader *r, const char *path, struct err *e)
+{
+    r->path = path;
+    err_code rc = sql_connect(path, CORPUS_READ, &r->db, e);
+    return rc ? rc
+              : sql_prepare(r->db, path, "SELECT " COLUMNS " FROM v_traces WHERE id = ?1", &r->st,
+                            e);
+}
+
+err_code row_reader_read(struct row_reader *r, int64_t id, struct corpus_row *row, struct err *e)
+{
+    bool found;
+    sqlite3_reset(r->st);
+    sqlite3_bind_int64(r->st, 1, id);
+    err_code rc = sql_step(r->db, r->path, r->st, "cannot be read", &found, e);
+    if (!rc && !found)
+        rc = err_set(e, ERR_STATE, "%s: trace %lld vanished while it was read", r->path,
+                     (long long)id);
+    if (rc)
+        return rc;
+    read_row(r->st, row);
+    return check_row(r->db, r->path, row, e);
+}
+
+void row_reader_close(struct row_reader *r)
+{
+    sqlite3_finalize(r->st);
+    sqlite3_close(r->db);
 }
 
 uint64_t corpus_select_hash(const struct corpus_select *s)

@@ -44,15 +44,30 @@ struct import_summary {
 err_code corpus_import(struct corpus *c, const char *path, const struct import_options *opt,
                        struct import_summary *sum, struct err *e);
 
-/* A selection as JSONL in the chat-messages form: {"messages":[{"role":"user","content":...},
- * {"role":"assistant","content":"<think>\n...\n</think>\n\n..."}], "prompt_id":..., ...provenance}.
- * Streams; memory does not grow. To a file it is an atomic replacement; on_progress as in
- * corpus_verify. */
-err_code corpus_export(struct corpus *c, const char *selection, const char *path,
-                       bool (*on_progress)(void *ctx, int64_t done, int64_t total), void *ctx,
+/* A selection as JSONL, an object a line. What the assistant says is R1's chat form,
+ * "<think>\n...\n</think>\n\n..." (without reasoning just the answer); a system prompt in the
+ * request comes first. */
+enum export_format {
+    EXPORT_MESSAGES, /* {"messages":[{"role":"user","content":...},{"role":"assistant",...}]} */
+    EXPORT_SHAREGPT, /* {"conversations":[{"from":"human","value":...},{"from":"gpt",...}]} */
+    EXPORT_PROMPT_COMPLETION, /* {"prompt":...,"completion":...}; a system prompt under "system" */
+};
+/* "messages", "sharegpt", "prompt-completion"; false: no such name. */
+bool export_format_of(const char *name, enum export_format *out);
+
+struct export_options {
+    const char *selection;
+    enum export_format format;
+    bool bare;     /* without the fields that say where a trace came from */
+    int n_threads; /* 0: all cores */
+    bool (*on_progress)(void *ctx, int64_t done, int64_t total); /* as in corpus_verify; or NULL */
+    void *progress_ctx;
+};
+/* Streams: memory does not grow with the corpus. To a file it is an atomic replacement. */
+err_code corpus_export(struct corpus *c, const struct export_options *o, const char *path,
                        int64_t *n, struct err *e);
 /* The same to an open stream, which stays open. */
-err_code corpus_export_stream(struct corpus *c, const char *selection, FILE *f, const char *name,
-                              int64_t *n, struct err *e);
+err_code corpus_export_stream(struct corpus *c, const struct export_options *o, FILE *f,
+                              const char *name, int64_t *n, struct err *e);
 
 #endif

@@ -84,6 +84,20 @@ struct verdict_row {
 };
 bool verdicts_row(const struct verdicts *v, int i, struct verdict_row *out);
 
+/* A selection's ids in its order (corpus_select_next_id, corpus_select_close), and rows by their id
+ * over a connection of one's own: so that several threads can read the rows of one selection.
+ * Strings of a row are valid until the reader's next call. */
+err_code select_ids_open(struct corpus *c, const char *selection, struct corpus_select **out,
+                         struct err *e);
+struct row_reader {
+    sqlite3 *db;
+    sqlite3_stmt *st;
+    const char *path; /* the caller's */
+};
+err_code row_reader_open(struct row_reader *r, const char *path, struct err *e);
+err_code row_reader_read(struct row_reader *r, int64_t id, struct corpus_row *row, struct err *e);
+void row_reader_close(struct row_reader *r);
+
 /* A connection with decant's settings; read_only never writes, even to the log. */
 err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, struct err *e);
 

@@ -197,27 +197,49 @@ static size_t utf8_len(const unsigned char *s, size_t n)
     return len;
 }
 
+/* Bytes that stand in a JSON string as they are: ASCII but for controls, DEL, quote, backslash. */
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+}
+
+static err_code quote_byte(struct buf *b, unsigned char c, struct err *e)
+{
+    static const char short_form[] = "\"\"\\\\\nn\tt\rr";
+    for (const char *s = short_form; *s; s += 2)
+        if ((unsigned char)s[0] == c) {
+            char two[2] = {'\\', s[1]};
+            return buf_add(b, two, 2, e);
+        }
+    return buf_printf(b, e, "\\u%04x", c);
+}
+
 err_code json_quote(struct buf *b, const char *s, size_t n, struct err *e)
 {
-    err_code rc = buf_str(b, "\"", e);
+    /* mostly the text fits as it is */
+    err_code rc = n < SIZE_MAX / 2 ? buf_reserve(b, n + n / 16 + 16, e) : ERR_OK;
+    if (!rc)
+        rc = buf_add(b, "\"", 1, e);
     for (size_t i = 0; i < n && !rc;) {
-        unsigned char c = (unsigned char)s[i];
-        size_t len = utf8_len((const unsigned char *)s + i, n - i);
-        if (c == '"' || c == '\\')
-            rc = buf_printf(b, e, "\\%c", c);
-        else if (c == '\n')
-            rc = buf_str(b, "\\n", e);
-        else if (c == '\t')
-            rc = buf_str(b, "\\t", e);
-        else if (c == '\r')
-            rc = buf_str(b, "\\r", e);
-        else if (c < 0x20 || c == 0x7F)
-            rc = buf_printf(b, e, "\\u%04x", c);
-        else if (!len)
-            rc = buf_str(b, "\xEF\xBF\xBD", e);
-        else
-            rc = buf_add(b, s + i, len, e);
-        i += len ? len : 1;
+        size_t from = i;
+        bool valid = true;
+        while (i < n && valid) {
+            unsigned char c = (unsigned char)s[i];
+            if (is_plain(c))
+                i++;
+            else if (c < 0x80)
+                break;
+            else {
+                size_t len = utf8_len((const unsigned char *)s + i, n - i);
+                valid = len > 0;
+                i += len;
+            }
+        }
+        rc = buf_add(b, s + from, i - from, e);
+        if (i == n || rc)
+            continue;
+        rc = valid ? quote_byte(b, (unsigned char)s[i], e) : buf_add(b, "\xEF\xBF\xBD", 3, e);
+        i++;
     }
-    return rc ? rc : buf_str(b, "\"", e);
+    return rc ? rc : buf_add(b, "\"", 1, e);
 }

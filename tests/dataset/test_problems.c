@@ -256,6 +256,8 @@ static void add(struct fixture *f, int64_t sample, const char *reasoning, const 
 
 static void test_export(void **state)
 {
+    struct export_options all = {.selection = "all"}, correct = {.selection = "correct"},
+                          nonsense = {.selection = "nonsense("};
     struct fixture *f = *state;
     struct corpus_prompt p = {.text = "1+1?\n\"", .n_text = 6, .gold = "2", .n_gold = 1};
     struct buf text = {0};
@@ -269,7 +271,7 @@ static void test_export(void **state)
     add(f, 0, "one\nand one", "\\boxed{2}");
     add(f, 1, "", "\\boxed{2}");
     add(f, 2, "hm", "\\boxed{3}\x01\u00e9");
-    ok(f, corpus_export(f->c, "all", f->out, NULL, NULL, &n, &f->e));
+    ok(f, corpus_export(f->c, &all, f->out, &n, &f->e));
     assert_int_equal(n, 3);
     ok(f, file_read(f->out, 1 << 20, &text, &f->e));
     char *next = text.data;
@@ -297,11 +299,11 @@ static void test_export(void **state)
     assert_string_equal(next, "");
     buf_dispose(&text);
     /* a selection that fails leaves the old file */
-    assert_int_equal(corpus_export(f->c, "nonsense(", f->out, NULL, NULL, &n, &f->e), ERR_USAGE);
-    ok(f, corpus_export(f->c, "correct", f->out, NULL, NULL, &n, &f->e));
+    assert_int_equal(corpus_export(f->c, &nonsense, f->out, &n, &f->e), ERR_USAGE);
+    ok(f, corpus_export(f->c, &correct, f->out, &n, &f->e));
     assert_int_equal(n, 1);
     FILE *full = fopen("/dev/full", "w");
-    assert_int_equal(corpus_export_stream(f->c, "all", full, "full", &n, &f->e), ERR_IO);
+    assert_int_equal(corpus_export_stream(f->c, &all, full, "full", &n, &f->e), ERR_IO);
     fclose(full);
 }
 
