@@ -14,13 +14,13 @@ const struct command corpus_verify_command = {
     "decant corpus verify --corpus math.db",
     run,
     "Recomputes the verdicts: is the answer the gold one (correct, wrong, unknown), was the trace\n"
-    "cut, did it think, does it loop. Verdicts mark traces and never delete them. Also checks the\n"
-    "file's integrity.",
+    "cut, did it think, does it loop. Verdicts mark traces and never delete them.",
 };
 
 static int run(int argc, char **argv)
 {
     const char *path = NULL;
+    int64_t n_threads = 0;
     bool json = false;
     struct cli_option options[] = {CORPUS_OPTION(path), JSON_OPTION(json), {0}};
     int usage = cli_parse(&corpus_verify_command, options, argc, argv);
@@ -31,12 +31,10 @@ static int run(int argc, char **argv)
     struct corpus_verified v;
     struct progress p;
     err_code rc = corpus_open(path, CORPUS_WRITE, &c, &e);
-    if (!rc)
-        rc = corpus_check(c, &e);
     if (!rc) {
         stop_install();
         progress_begin(&p, "verify", 0);
-        rc = corpus_verify(c, corpus_on_progress, &p, &v, &e);
+        rc = corpus_verify(c, (int)n_threads, corpus_on_progress, &p, &v, &e);
         progress_end(&p, "%lld traces verified", (long long)v.n_traces);
     }
     corpus_close(c);

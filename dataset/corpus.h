@@ -220,14 +220,15 @@ err_code corpus_select_next_id(struct corpus_select *s, int64_t *id, bool *more,
 err_code corpus_count(struct corpus *c, const char *selection, int64_t *n, struct err *e);
 err_code corpus_count_prompts(struct corpus *c, int64_t *n, struct err *e);
 
-/* Recomputes the verdicts of all traces. on_progress (may be NULL) is called now and then; when it
- * returns false the work stops with ERR_STOPPED, what was committed stays. Traces whose verdicts
- * come out as they were are not written. */
+/* Recomputes the verdicts of all traces on n_threads threads (0: all cores), each reading over a
+ * connection of its own. on_progress (may be NULL) is called now and then, on the caller's thread;
+ * when it returns false the work stops with ERR_STOPPED, what was judged stays. Traces whose
+ * verdicts come out as they were are not written. */
 struct corpus_verified {
     int64_t n_traces, n_changed, n_correct, n_wrong, n_unknown, n_truncated, n_refused, n_empty,
         n_no_think, n_repetition;
 };
-err_code corpus_verify(struct corpus *c,
+err_code corpus_verify(struct corpus *c, int n_threads,
                        bool (*on_progress)(void *ctx, int64_t done, int64_t total), void *ctx,
                        struct corpus_verified *out, struct err *e);
 

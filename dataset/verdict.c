@@ -1,32 +1,31 @@
 #include "dataset/verdict.h"
 
-#include <ctype.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-/* The loop at the end of a text. With the text's tail reversed, "its last L bytes have period p" is
- * "the prefix of length L has period p", and the shortest such p is L minus the prefix function of
- * Knuth, Morris and Pratt. */
-enum { MAX_PERIOD = 2048, MIN_PERIODS = 3, MIN_LOOP = 200, TAIL = MAX_PERIOD * MIN_PERIODS };
+/* The loop at the end of a text: for some period p its last max(MIN_LOOP, MIN_PERIODS * p) bytes
+ * are the same as those p bytes before them. Most periods fail on the last eight bytes. */
+enum { MAX_PERIOD = 2048, MIN_PERIODS = 3, MIN_LOOP = 200 };
+
+static uint64_t load(const char *s)
+{
+    uint64_t x;
+    memcpy(&x, s, sizeof x);
+    return x;
+}
 
 static bool ends_in_loop(const char *text, size_t n)
 {
-    uint16_t fail[TAIL + 1];
-    size_t m = n < TAIL ? n : TAIL;
-    const char *last = text + n - 1; /* last[-i] is the reversed tail */
-    size_t k = 0;
-    if (m < MIN_LOOP)
+    if (n < MIN_LOOP)
         return false;
-    fail[0] = fail[1] = 0;
-    for (size_t i = 1; i < m; i++) {
-        while (k && last[-(ptrdiff_t)i] != last[-(ptrdiff_t)k])
-            k = fail[k];
-        k += last[-(ptrdiff_t)i] == last[-(ptrdiff_t)k];
-        fail[i + 1] = (uint16_t)k;
-        size_t length = i + 1, period = length - k;
-        if (length >= MIN_LOOP && period <= MAX_PERIOD && length >= MIN_PERIODS * period)
+    uint64_t last = load(text + n - 8);
+    for (size_t p = 1; p <= MAX_PERIOD && MIN_PERIODS * p <= n; p++) {
+        if (load(text + n - 8 - p) != last)
+            continue;
+        size_t length = MIN_PERIODS * p < MIN_LOOP ? MIN_LOOP : MIN_PERIODS * p;
+        if (!memcmp(text + n - length, text + n - length + p, length - p))
             return true;
     }
     return false;
@@ -35,9 +34,26 @@ static bool ends_in_loop(const char *text, size_t n)
 enum { WORDS = 8, MIN_WORDS = 200, SLOTS = 1 << 16 };
 #define BASE 0xd6e8feb86659fd93u /* odd, so that no word's part is ever shifted out */
 
+/* Letters and digits of ASCII, and every byte of a longer character. */
 static bool is_word(unsigned char c)
 {
-    return isalnum(c) || c >= 0x80;
+    return (unsigned char)((c | 0x20) - 'a') < 26 || (unsigned char)(c - '0') < 10 || c >= 0x80;
+}
+
+/* The word that starts at text[*i]; moves *i behind it. Eight bytes a step. */
+static uint64_t hash_word(const char *text, size_t n, size_t *i)
+{
+    size_t from = *i, to = from;
+    while (to < n && is_word((unsigned char)text[to]))
+        to++;
+    *i = to;
+    uint64_t h = to - from;
+    for (; to - from > 8; from += 8)
+        h = ((h ^ load(text + from)) * 0x9E3779B97F4A7C15u) ^ (h >> 29);
+    uint64_t rest = 0;
+    memcpy(&rest, text + from, to - from);
+    h = (h ^ rest) * 0x9E3779B97F4A7C15u;
+    return h ^ h >> 32;
 }
 
 /* Share of word 8-grams that occurred before. Each 8-gram's hash has one slot that remembers the
@@ -49,6 +65,8 @@ static bool repeats_words(const char *text, size_t n)
     uint64_t words[WORDS] = {0}, gram = 0, oldest_power = 1;
     size_t n_words = 0, n_seen = 0;
     size_t mask = 1023;
+    if (n < 2 * MIN_WORDS - 1)
+        return false;
     for (int i = 0; i < WORDS; i++)
         oldest_power *= BASE;
     while (mask + 1 < SLOTS && mask * 4 < n)
@@ -59,9 +77,7 @@ static bool repeats_words(const char *text, size_t n)
             i++;
             continue;
         }
-        uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
-        for (; i < n && is_word((unsigned char)text[i]); i++)
-            h = (h ^ (unsigned char)text[i]) * 0x100000001b3u;
+        uint64_t h = hash_word(text, n, &i);
         /* a rolling hash (Rabin and Karp): the new word in, the one 8 words ago out */
         gram = gram * BASE + h - words[n_words % WORDS] * oldest_power;
         words[n_words++ % WORDS] = h;

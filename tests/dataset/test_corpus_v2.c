@@ -30,7 +30,7 @@ static void test_version_1_is_migrated(void **state)
     assert_string_equal(ask(f, "SELECT count(*) FROM logprobs"), "1");
     /* verify brings the verdicts up to date too */
     struct corpus_verified v;
-    ok(f, corpus_verify(f->c, NULL, NULL, &v, &f->e));
+    ok(f, corpus_verify(f->c, 1, NULL, NULL, &v, &f->e));
     assert_true(v.n_traces == 12 && v.n_changed == 12 && v.n_truncated == 2);
     assert_string_equal(ask(f, "SELECT DISTINCT reason FROM verdicts WHERE kind = 'truncated'"),
                         "length: cut by the token limit");
@@ -225,13 +225,60 @@ static void test_marks_of_a_kind_are_replaced(void **state)
     assert_string_equal(selected(f, "correct", NULL), "q1.0 q1.1 q2.0");
     /* verify leaves other checkers' marks alone */
     struct corpus_verified v;
-    ok(f, corpus_verify(f->c, NULL, NULL, &v, &f->e));
+    ok(f, corpus_verify(f->c, 1, NULL, NULL, &v, &f->e));
     assert_string_equal(selected(f, "correct", NULL), "q1.0 q1.1 q2.0");
     struct corpus_marks *m;
     static const char *const bad[] = {"truncated", "answer", "", "Upper", "a b", "x'y"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(corpus_marks_begin(f->c, bad[i], CORPUS_MARK_TRACES, 1, &m, &f->e),
                          ERR_USAGE);
+}
+
+static bool keep_going(void *ctx, int64_t done, int64_t total)
+{
+    assert_true(total >= done);
+    return done < *(int64_t *)ctx;
+}
+
+/* Many traces over several threads, ids with gaps between them; stopped, and run again. */
+static void test_verify_in_parallel(void **state)
+{
+    struct fixture *f = *state;
+    struct corpus_verified v;
+    open_new(f);
+    int64_t r = add_request(f, "{\"teacher\":\"t\"}"), stop = 400;
+    ok(f, corpus_begin(f->c, &f->e));
+    for (int i = 0; i < 1000; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "q%d", i);
+        add_trace(f, add_prompt(f, text, "1", NULL), r, 0, i % 4 ? "think" : "",
+                  i % 3 ? "\\boxed{1}" : "\\boxed{2}");
+    }
+    ok(f, corpus_commit(f->c, &f->e));
+    char *before = strdup(ask(f, "SELECT group_concat(kind || value, '') FROM verdicts WHERE "
+                                 "trace_id > 300 AND trace_id < 700 OR trace_id > 990"));
+    sql(f, "PRAGMA foreign_keys = OFF; UPDATE verdicts SET trace_id = 9223372036854775807 WHERE "
+           "trace_id = 1000; UPDATE traces SET id = 9223372036854775807 WHERE id = 1000;"
+           "UPDATE verdicts SET trace_id = -5 WHERE trace_id = 1; UPDATE traces SET id = -5 WHERE "
+           "id = 1; DELETE FROM verdicts WHERE trace_id % 5 = 0; UPDATE verdicts SET reason = 'x' "
+           "WHERE trace_id % 7 = 0");
+    assert_int_equal(corpus_verify(f->c, 3, keep_going, &stop, &v, &f->e), ERR_STOPPED);
+    assert_true(v.n_traces >= 400 && v.n_traces < 1000 && v.n_changed > 100);
+    int64_t n_changed = v.n_changed;
+    ok(f, corpus_verify(f->c, 3, NULL, NULL, &v, &f->e));
+    assert_true(v.n_traces == 1000 && v.n_no_think == 250 && v.n_wrong == 334 &&
+                v.n_correct == 666);
+    assert_string_equal(ask(f, "SELECT count(*) FROM traces t WHERE (SELECT count(*) FROM verdicts "
+                               "v WHERE v.trace_id = t.id AND kind = 'answer') <> 1"),
+                        "0");
+    assert_int_equal(n_changed + v.n_changed, 200 + 143 - 28); /* 7 divides 2^63 - 1 */
+    ok(f, corpus_verify(f->c, 3, NULL, NULL, &v, &f->e));
+    assert_int_equal(v.n_changed, 0);
+    assert_string_equal(ask(f, "SELECT group_concat(kind || value, '') FROM verdicts WHERE "
+                               "trace_id > 300 AND trace_id < 700 OR trace_id > 990"),
+                        before);
+    ok(f, corpus_check(f->c, &f->e));
+    free(before);
 }
 
 int main(void)
@@ -244,6 +291,7 @@ int main(void)
         T(test_logprobs_stand_beside_a_trace),
         T(test_nothing_but_a_complete_answer_is_good),
         T(test_marks_of_a_kind_are_replaced),
+        T(test_verify_in_parallel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,7 +134,7 @@ static void test_traces(void **state)
     free(before);
     /* verify and dedup leave each other's rows alone */
     struct corpus_verified v;
-    ok(f, corpus_verify(f->c, NULL, NULL, &v, &f->e));
+    ok(f, corpus_verify(f->c, 1, NULL, NULL, &v, &f->e));
     assert_string_equal(ask(f, "SELECT count(*) FROM verdicts WHERE kind = 'duplicate'"), "4");
     dedup_with(f, (struct dedup_options){.traces = true, .any_prompt = true});
     assert_string_equal(ask(f, TRACE_MARKS " AND trace_id = 5"), "5: the same words as trace 2");

@@ -333,7 +333,7 @@ static void test_marks(void **state)
     assert_string_equal(ask(f, MARKS), "2 mixed_language; 3 code_block; 5 mixed_language");
     /* verify leaves them alone, and good stays what it was */
     struct corpus_verified v;
-    ok(f, corpus_verify(f->c, NULL, NULL, &v, &f->e));
+    ok(f, corpus_verify(f->c, 1, NULL, NULL, &v, &f->e));
     assert_string_equal(ask(f, MARKS), "2 mixed_language; 3 code_block; 5 mixed_language");
     struct marks_summary marks;
     ok(f, corpus_marks_clear(f->c, "mixed_language", CORPUS_MARK_TRACES, &marks, &f->e));
