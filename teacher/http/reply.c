@@ -162,6 +162,12 @@ static void keep_string(struct span v, char *out, size_t size)
     out[n] = 0;
 }
 
+static void keep_first(struct span v, char *out, size_t size)
+{
+    if (!out[0])
+        keep_string(v, out, size);
+}
+
 static bool add_string(struct http_reply *r, struct text *t, struct span v)
 {
     if (!span_is_string(v) || v.n <= 2)
@@ -294,48 +300,57 @@ static bool add_logprobs(struct http_reply *r, struct span logprobs,
     return token_log_size(&r->tokens) / 8 <= r->rules.max_bytes || bad_length(r);
 }
 
-static bool take_choice(struct http_reply *r, struct span choice)
+/* The members of a choice that count. */
+struct choice {
+    struct span delta, message, finish, error, logprobs, index;
+    struct parts parts; /* of a plain completion */
+};
+
+static void find_members(struct scan *in, struct choice *c)
 {
-    struct span key, value, delta = {0}, message = {0}, finish = {0}, error = {0}, logprobs = {0};
-    struct parts parts = {0};
-    struct scan in = scan_into(choice);
-    while (scan_member(&in, &key, &value))
+    struct span key, value;
+    while (scan_member(in, &key, &value))
         if (span_is(key, "delta"))
-            delta = value;
+            c->delta = value;
         else if (span_is(key, "message"))
-            message = value;
+            c->message = value;
         else if (span_is(key, "finish_reason"))
-            finish = value;
+            c->finish = value;
         else if (span_is(key, "error"))
-            error = value;
+            c->error = value;
         else if (span_is(key, "logprobs"))
-            logprobs = value;
+            c->logprobs = value;
+        else if (span_is(key, "index"))
+            c->index = value;
         else
-            find_part(&parts, key, value);
-    if (delta.p && *delta.p == '{')
-        message = delta;
-    in = scan_into(message);
-    while (scan_member(&in, &key, &value))
-        find_part(&parts, key, value);
+            find_part(&c->parts, key, value);
+}
+
+static bool take_choice(struct http_reply *r, struct choice *c)
+{
+    struct span key, value;
+    struct scan in = scan_into(c->delta.p && *c->delta.p == '{' ? c->delta : c->message);
     struct token_mark before = {{r->reasoning.len, r->content.len}};
-    if (!add_parts(r, &parts) || !add_logprobs(r, logprobs, &before))
+    while (scan_member(&in, &key, &value))
+        find_part(&c->parts, key, value);
+    if (!add_parts(r, &c->parts) || !add_logprobs(r, c->logprobs, &before))
         return false;
-    if (is_error(error))
-        return bad_error(r, error);
+    if (is_error(c->error))
+        return bad_error(r, c->error);
     if (!r->finish[0])
-        keep_string(finish, r->finish, sizeof r->finish);
+        keep_string(c->finish, r->finish, sizeof r->finish);
     return true;
 }
 
 /* Choice 0; one without an index counts when it is the first. */
 static bool take_choices(struct http_reply *r, struct span choices)
 {
-    struct scan in = scan_into(choices);
-    struct span choice;
-    for (int i = 0; scan_item(&in, &choice); i++) {
-        struct span index = scan_at(choice, "index");
-        if (index.p ? scan_count(index) == 0 : i == 0)
-            return take_choice(r, choice);
+    struct scan in = choices.p && *choices.p == '[' ? scan_into(choices) : (struct scan){0};
+    for (int i = 0; scan_enter_item(&in); i++) {
+        struct choice c = {0};
+        find_members(&in, &c);
+        if (span_is_null(c.index) ? i == 0 : scan_count(c.index) == 0)
+            return take_choice(r, &c);
     }
     return true;
 }
@@ -355,62 +370,67 @@ static bool came_again(struct running *x, int64_t value, bool same)
     return again;
 }
 
-static bool take_object(struct http_reply *r, struct span object, const struct sse_event *ev,
+/* The members of a whole answer, a chunk or an error that count. */
+struct object {
+    struct span choices, usage, error, words, whole;
+    struct span id, model, fingerprint, tier;
+};
+
+/* Reads the object that was entered to its end; false when it is malformed. Nothing of it is kept
+ * before all of it was seen to be right. */
+static bool find_object(struct scan *s, struct object *o)
+{
+    struct span key, value;
+    const char *first = s->p - 1;
+    *o = (struct object){0};
+    while (scan_member(s, &key, &value))
+        if (span_is(key, "choices"))
+            o->choices = value;
+        else if (span_is(key, "usage"))
+            o->usage = value;
+        else if (span_is(key, "error"))
+            o->error = value;
+        else if (span_is(key, "message") || span_is(key, "detail"))
+            o->words = value;
+        else if (span_is(key, "id"))
+            o->id = value;
+        else if (span_is(key, "model"))
+            o->model = value;
+        else if (span_is(key, "system_fingerprint"))
+            o->fingerprint = value;
+        else if (span_is(key, "service_tier"))
+            o->tier = value;
+    o->whole = (struct span){first, (size_t)(s->p - first)};
+    return !s->bad;
+}
+
+static bool take_object(struct http_reply *r, const struct object *o, const struct sse_event *ev,
                         bool same)
 {
-    struct span key, value, choices = {0}, usage = {0}, error = {0}, words = {0};
-    struct scan in = scan_into(object);
-    while (scan_member(&in, &key, &value))
-        if (span_is(key, "choices"))
-            choices = value;
-        else if (span_is(key, "usage"))
-            usage = value;
-        else if (span_is(key, "error"))
-            error = value;
-        else if (span_is(key, "message") || span_is(key, "detail"))
-            words = value;
-        else if (span_is(key, "id"))
-            keep_string(value, r->id, sizeof r->id);
-        else if (span_is(key, "model"))
-            keep_string(value, r->model, sizeof r->model);
-        else if (span_is(key, "system_fingerprint"))
-            keep_string(value, r->fingerprint, sizeof r->fingerprint);
-        else if (span_is(key, "service_tier"))
-            keep_string(value, r->tier, sizeof r->tier);
-    int64_t count = scan_count(scan_at(usage, "completion_tokens"));
+    size_t before = r->reasoning.len + r->content.len;
     bool again = came_again(&r->ids, ev ? ev->id : -1, same);
-    if (choices.n > 2) /* the last chunk has usage and no choice */
-        again |= came_again(&r->counts, count, same);
+    if (o->choices.n > 2) /* the last chunk has usage and no choice */
+        again |= came_again(&r->counts, scan_count(scan_at(o->usage, "completion_tokens")), same);
     if (again)
         return true;
-    take_usage(r, usage);
-    size_t before = r->reasoning.len + r->content.len;
-    if (!take_choices(r, choices))
+    keep_first(o->id, r->id, sizeof r->id);
+    keep_first(o->model, r->model, sizeof r->model);
+    keep_first(o->fingerprint, r->fingerprint, sizeof r->fingerprint);
+    keep_first(o->tier, r->tier, sizeof r->tier);
+    take_usage(r, o->usage);
+    if (!take_choices(r, o->choices))
         return false;
     if (r->reasoning.len + r->content.len > before) {
         r->n_text_chunks++;
         r->n_same_chunks += same;
     }
-    if (is_error(error))
-        return bad_error(r, error);
+    if (is_error(o->error))
+        return bad_error(r, o->error);
     if (!strcmp(r->finish, "error"))
         return bad_text(r, "the server ended the answer with an error");
-    if (span_is_null(choices) && span_is_null(usage) && (is_error(words) || (ev && ev->error)))
-        return bad_error(r, object);
-    return true;
-}
-
-static bool take_value(struct http_reply *r, struct span v, const struct sse_event *ev, bool same)
-{
-    struct scan in = scan_into(v);
-    struct span item;
-    if (*v.p == '{')
-        return take_object(r, v, ev, same);
-    if (*v.p != '[')
-        return ev && ev->error ? bad_error(r, v) : bad_sample(r, "not an answer", v.p, v.n);
-    while (scan_item(&in, &item)) /* some wrap their error object in an array */
-        if (*item.p == '{' && !take_object(r, item, ev, same))
-            return false;
+    if (span_is_null(o->choices) && span_is_null(o->usage) &&
+        (is_error(o->words) || (ev && ev->error)))
+        return bad_error(r, o->whole);
     return true;
 }
 
@@ -419,22 +439,40 @@ static bool starts_done(const struct scan *s)
     return s->end - s->p >= 6 && !memcmp(s->p, "[DONE]", 6);
 }
 
+/* The next value of a body or an event's data: an object, or an array of objects, as some wrap
+ * errors. Malformed: false, and s->bad. */
+static bool take_value(struct http_reply *r, struct scan *s, const struct sse_event *ev, bool same)
+{
+    struct object o;
+    struct span v;
+    if (scan_enter(s, '{'))
+        return find_object(s, &o) && take_object(r, &o, ev, same);
+    if (!scan_value(s, &v))
+        return false;
+    if (*v.p != '[')
+        return ev && ev->error ? bad_error(r, v) : bad_sample(r, "not an answer", v.p, v.n);
+    struct scan in = scan_into(v);
+    while (scan_enter_item(&in))
+        if (find_object(&in, &o) && !take_object(r, &o, ev, same))
+            return false;
+    return true;
+}
+
 /* All values of a body or an event's data: one, mostly. may_be_cut: the last may be half there. */
 static bool take_values(struct http_reply *r, const char *text, size_t n, bool may_be_cut,
                         const struct sse_event *ev, bool same)
 {
     struct scan s = scan_text(text, n);
-    struct span v;
     while (!scan_at_end(&s)) {
         if (starts_done(&s)) {
             r->done = true;
             return true;
         }
-        if (!scan_value(&s, &v))
-            return may_be_cut && s.cut ? true
-                                       : bad_sample(r, "not JSON", s.p, (size_t)(s.end - s.p));
-        if (!take_value(r, v, ev, same))
-            return false;
+        const char *first = s.p;
+        if (take_value(r, &s, ev, same))
+            continue;
+        return s.bad &&
+               ((may_be_cut && s.cut) || bad_sample(r, "not JSON", first, (size_t)(s.end - first)));
     }
     return true;
 }

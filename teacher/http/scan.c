@@ -6,7 +6,7 @@
 
 struct scan scan_text(const char *text, size_t n)
 {
-    return (struct scan){text, text + n, false};
+    return (struct scan){.p = text, .end = text + n};
 }
 
 static void skip_space(struct scan *s)
@@ -78,7 +78,7 @@ static const char *skip_digits(struct scan *s, const char *p)
         p++;
     if (p > first)
         return p;
-    s->cut |= p == s->end;
+    s->cut = p == s->end;
     return NULL;
 }
 
@@ -172,43 +172,90 @@ static bool skip_value(struct scan *s, int depth)
     return s->p != NULL;
 }
 
+static bool fail(struct scan *s)
+{
+    s->bad = true;
+    s->p = s->end;
+    return false;
+}
+
 bool scan_value(struct scan *s, struct span *value)
 {
     skip_space(s);
     const char *first = s->p;
-    if (!skip_value(s, 0)) {
-        s->p = first;
-        return false;
-    }
+    if (!skip_value(s, 0))
+        return fail(s);
     *value = (struct span){first, (size_t)(s->p - first)};
     return true;
 }
 
-struct scan scan_into(struct span v)
+bool scan_enter(struct scan *s, char bracket)
 {
-    if (v.p && (*v.p == '{' || *v.p == '['))
-        return scan_text(v.p + 1, v.n - 2);
-    return (struct scan){0};
+    skip_space(s);
+    if (s->p == s->end || *s->p != bracket)
+        return false;
+    s->p++;
+    s->first = true;
+    return true;
 }
 
-/* The next piece of a checked object or array: its brackets are off, so that the text ends where it
- * does. */
-static bool next_piece(struct scan *s, struct span *piece)
+/* Moves to the next member or item, past a comma; false behind the closing bracket. */
+static bool next_piece(struct scan *s, char closing)
 {
-    while (s->p < s->end && (*s->p == ',' || *s->p == ':' || *s->p == ' ' || *s->p == '\n' ||
-                             *s->p == '\r' || *s->p == '\t'))
+    if (!s->p || s->bad)
+        return false;
+    skip_space(s);
+    if (s->p < s->end && *s->p == closing) {
         s->p++;
-    return s->p < s->end && scan_value(s, piece);
+        s->first = false;
+        return false;
+    }
+    if (!s->first && s->p < s->end) {
+        if (*s->p++ != ',')
+            return fail(s);
+        skip_space(s);
+    }
+    s->first = false;
+    s->cut |= s->p == s->end;
+    return s->p < s->end || fail(s);
 }
 
 bool scan_member(struct scan *s, struct span *key, struct span *value)
 {
-    return next_piece(s, key) && next_piece(s, value);
+    if (!next_piece(s, '}'))
+        return false;
+    const char *first = s->p;
+    if (*first != '"' || !(s->p = skip_string(s)))
+        return fail(s);
+    *key = (struct span){first, (size_t)(s->p - first)};
+    skip_space(s);
+    s->cut |= s->p == s->end;
+    if (s->p == s->end || *s->p++ != ':')
+        return fail(s);
+    return scan_value(s, value);
 }
 
 bool scan_item(struct scan *s, struct span *value)
 {
-    return next_piece(s, value);
+    return next_piece(s, ']') && scan_value(s, value);
+}
+
+bool scan_enter_item(struct scan *s)
+{
+    struct span other;
+    while (next_piece(s, ']'))
+        if (scan_enter(s, '{'))
+            return true;
+        else if (!scan_value(s, &other))
+            return false;
+    return false;
+}
+
+struct scan scan_into(struct span v)
+{
+    if (!v.p || (*v.p != '{' && *v.p != '['))
+        return (struct scan){0};
+    return (struct scan){.p = v.p + 1, .end = v.p + v.n, .first = true};
 }
 
 struct span scan_at(struct span object, const char *key)

@@ -1,13 +1,15 @@
-/* scan.h: JSON read in place. A server sends millions of small chunks, so nothing is allocated and
- * no tree is built: a value is checked whole and is then a span of the text, whose first byte tells
- * its kind ({ [ " t f n, else a number).
+/* scan.h: JSON read in place. A server sends millions of small chunks, so nothing is allocated, no
+ * tree is built, and a byte is looked at once for each level that is opened. A value is a span of
+ * the text, whose first byte tells its kind ({ [ " t f n, else a number).
  *
  *     struct scan s = scan_text(text, n);
- *     struct span object, key, value;
- *     if (!scan_value(&s, &object)) ...                 // malformed, or cut short: s.cut
- *     struct scan in = scan_into(object);               // of a checked value: can't fail any more
- *     while (scan_member(&in, &key, &value))
- *         if (span_is(key, "id")) n = scan_unquote(value, room);
+ *     struct span key, value;
+ *     if (scan_enter(&s, '{'))
+ *         while (scan_member(&s, &key, &value))          // each value is checked to its end
+ *             if (span_is(key, "choices")) choices = value;
+ *     if (s.bad) ...                                     // malformed; s.cut: for lack of more text
+ *     struct scan in = scan_into(choices);               // of a checked value: can't fail any more
+ *     while (scan_item(&in, &value)) ...
  *
  * RFC 8259, with two liberties that servers take: control characters may stand in strings, and NaN,
  * Infinity and -Infinity are numbers. Nesting is bounded by SCAN_MAX_DEPTH. */
@@ -26,19 +28,28 @@ struct span {
 };
 struct scan {
     const char *p, *end;
-    bool cut; /* the text ended inside a value: more of it might make it right */
+    bool first; /* nothing of the innermost open object or array was read yet */
+    bool bad;   /* malformed: nothing more is to be had */
+    bool cut;   /* bad only because the text ended: more of it might make it right */
 };
 
 struct scan scan_text(const char *text, size_t n);
-/* The next value, checked, white space before it skipped. */
+/* The next value; white space before it is skipped. */
 bool scan_value(struct scan *s, struct span *value);
 /* Only white space is left. */
 bool scan_at_end(struct scan *s);
 
-/* Inside a checked object or array; of another kind it is empty. */
-struct scan scan_into(struct span value);
+/* Opens the object ({) or array ([) that comes next; false, and nothing moves, when another kind
+ * comes. Then its members or items up to its end, where false is returned and the text behind it is
+ * next. */
+bool scan_enter(struct scan *s, char bracket);
 bool scan_member(struct scan *s, struct span *key, struct span *value);
 bool scan_item(struct scan *s, struct span *value);
+/* Opens the array's next item that is an object, passing over others. It must be read to its end
+ * before the next item is asked for. */
+bool scan_enter_item(struct scan *s);
+/* A scan inside a checked object or array; of another kind it is empty. */
+struct scan scan_into(struct span value);
 /* The value of a key of a checked object; p is NULL when it is absent or null. */
 struct span scan_at(struct span object, const char *key);
 

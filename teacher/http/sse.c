@@ -83,8 +83,6 @@ static bool take_line(struct sse *s, const char *line, size_t n, bool blank_next
         }
         return true;
     }
-    if (n_value > s->max_bytes)
-        return fail(s, SSE_TOO_LONG);
     if (!s->has_data && blank_next) {
         *took_blank = s->has_data = true;
         return dispatch(s, value, n_value, false);
@@ -95,10 +93,10 @@ static bool take_line(struct sse *s, const char *line, size_t n, bool blank_next
 /* A line's last piece has come: alone, or behind what line holds. */
 static bool end_line(struct sse *s, const char *piece, size_t n, bool blank_next, bool *took_blank)
 {
-    if (s->line.len == 0)
-        return take_line(s, piece, n, blank_next, took_blank);
     if (n > s->max_bytes || s->line.len > s->max_bytes - n)
         return fail(s, SSE_TOO_LONG);
+    if (s->line.len == 0)
+        return take_line(s, piece, n, blank_next, took_blank);
     if (text_add(&s->line, piece, n, NULL))
         return fail(s, SSE_NO_MEMORY);
     bool go_on = take_line(s, s->line.data, s->line.len, blank_next, took_blank);

@@ -115,14 +115,13 @@ static err_code take_bytes(struct token_log *log, struct span bytes, struct name
     return ERR_OK;
 }
 
-/* An object of the chat form. */
-static err_code take_entry(struct token_log *log, struct span entry, struct name *name,
+/* An object of the chat form, which was entered, to its end. */
+static err_code take_entry(struct token_log *log, struct scan *in, struct name *name,
                            struct span *top, struct err *e)
 {
     struct span key, value, token = {0}, bytes = {0}, id = {0}, logprob = {0};
-    struct scan in = entry.p && *entry.p == '{' ? scan_into(entry) : (struct scan){0};
     *top = (struct span){0};
-    while (scan_member(&in, &key, &value))
+    while (scan_member(in, &key, &value))
         if (span_is(key, "token"))
             token = value;
         else if (span_is(key, "bytes"))
@@ -162,12 +161,12 @@ static err_code add_token(struct token_log *log, const struct name *chosen, stru
     size_t n = 0, most = log->n_top + 1 < LOGPROBS_MAX_TOP ? log->n_top + 1 : LOGPROBS_MAX_TOP;
     err_code rc = ERR_OK;
     bool object = top.p && *top.p == '{';
-    while (n < most && !rc && (object ? scan_member(&in, &key, &value) : scan_item(&in, &value))) {
+    while (n < most && !rc && (object ? scan_member(&in, &key, &value) : scan_enter_item(&in))) {
         if (object) {
             names[n] = (struct name){.id = -1, .logprob = number_or_nan(value)};
             rc = take_name(log, key, &names[n++], e);
-        } else if (*value.p == '{') {
-            rc = take_entry(log, value, &names[n++], &unused, e);
+        } else {
+            rc = take_entry(log, &in, &names[n++], &unused, e);
         }
     }
     for (size_t i = 0; i < n; i++)
@@ -182,11 +181,11 @@ static err_code add_token(struct token_log *log, const struct name *chosen, stru
 static err_code take_entries(struct token_log *log, struct span entries, struct err *e)
 {
     struct scan in = entries.p && *entries.p == '[' ? scan_into(entries) : (struct scan){0};
-    struct span entry, top;
+    struct span top;
     struct name name;
     err_code rc = ERR_OK;
-    while (!rc && scan_item(&in, &entry)) {
-        rc = take_entry(log, entry, &name, &top, e);
+    while (!rc && scan_enter_item(&in)) {
+        rc = take_entry(log, &in, &name, &top, e);
         if (!rc)
             rc = add_token(log, &name, top, e);
     }

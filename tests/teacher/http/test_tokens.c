@@ -143,7 +143,7 @@ static void odd_members_are_passed_over(void **state)
         {"{}", ""},
         {"{\"content\":null}", ""},
         {"{\"content\":{\"token\":1}}", ""},
-        {"{\"content\":[{},7]}", "- nan\n- nan\n"},
+        {"{\"content\":[{},7]}", "A[ab] nan\n"},
         {"{\"content\":[{\"token\":\"ab\",\"bytes\":[97,256],\"logprob\":\"x\"}]}",
          "A[ab] 'ab'nan\n"},
         {"{\"content\":[{\"token\":\"ab\",\"bytes\":[97.5],\"logprob\":1e300}]}", "A[ab] 'ab'0\n"},
