@@ -197,9 +197,10 @@ static int finish(struct settings *s, struct err *e)
         else
             generate_print_text(&s->o, &sum);
     }
+    int code = cli_end(rc, e);
     if (rc == ERR_STOPPED)
         log_info("what was finished is stored; the same command goes on from there");
-    return cli_end(rc, e);
+    return code;
 }
 
 static int run(int argc, char **argv)

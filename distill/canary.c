@@ -30,7 +30,11 @@ err_code canary_note(struct canary *c, const struct http_answer *a, bool thinks,
     c->n_ended++;
     if (a->outcome != HTTP_TRACE) {
         c->n_fatal += a->outcome == HTTP_FATAL;
-        snprintf(c->message, sizeof c->message, "%s", a->message ? a->message : "");
+        const char *message = a->message ? a->message : "";
+        size_t n = strlen(c->url);
+        if (!strncmp(message, c->url, n) && !strncmp(message + n, ": ", 2))
+            message += n + 2; /* the report names it already */
+        snprintf(c->message, sizeof c->message, "%s", message);
         return ERR_OK;
     }
     c->n_traces++;

@@ -45,6 +45,13 @@ static void add_cost(const struct http_run *r, char *text, size_t size)
         add(text, size, ", $%.4f a good trace", r->cost / (double)s->n_good);
 }
 
+/* Messages name their endpoint first; where it is named already, once is enough. */
+static const char *after_url(const char *message, const char *url)
+{
+    size_t n = strlen(url);
+    return !strncmp(message, url, n) && !strncmp(message + n, ": ", 2) ? message + n + 2 : message;
+}
+
 /* Endpoints that fell out are named once; the others' state goes into the line. */
 static void add_health(struct http_run *r, char *text, size_t size)
 {
@@ -55,7 +62,7 @@ static void add_health(struct http_run *r, char *text, size_t size)
         http_teacher_endpoint(r->teacher, i, &s);
         if (s.off && !r->told_off[i]) {
             r->told_off[i] = true;
-            log_warn("%s is left out from here on: %s", s.url, s.last_message);
+            log_warn("%s is left out from here on: %s", s.url, after_url(s.last_message, s.url));
         }
         n_well += !s.off;
         limit += s.off ? 0 : s.limit;
@@ -97,7 +104,7 @@ static void tell_endpoint(const struct http_endpoint_stats *s)
         add(text, sizeof text, ", %lld times rate limited", (long long)s->n_rate_limited);
     if (s->n_failures)
         add(text, sizeof text, ", %lld tries failed; the last: %s", (long long)s->n_failures,
-            s->last_message);
+            after_url(s->last_message, s->url));
     log_info("%s", text);
 }
 
