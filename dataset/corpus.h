@@ -6,12 +6,8 @@
  *     rc = corpus_import(c, "train.jsonl", &opt, &sum, e);              // dataset/import.h
  *     rc = corpus_request(c, "{\"teacher\":\"r1\",\"temperature\":0.6}", &request, e);
  *
- *     struct corpus_missing *m;                                         // what is still to be made
- *     struct corpus_todo todo;
- *     rc = corpus_missing_open(c, request, 4, CORPUS_WANTED, &m, e);
- *     while (!(rc = corpus_missing_next(m, &todo, &more, e)) && more)
- *         ...copy todo's strings, generate, then corpus_begin, corpus_add_trace ..., corpus_commit
- *     corpus_missing_close(m);
+ *     ...what is still to be made: dataset/missing.h...
+ *     corpus_begin, corpus_add_trace ..., corpus_commit
  *
  *     struct corpus_select *s;                                          // for training, export
  *     rc = corpus_select_open(c, "correct", &s, e);
@@ -77,28 +73,6 @@ err_code corpus_want(struct corpus *c, int64_t prompt_id, struct err *e);
  * in canonical form (sorted keys, no white space, shortest numbers), so key order does not matter.
  * Its "teacher" (a string) is required: views and statistics group by it. */
 err_code corpus_request(struct corpus *c, const char *json, int64_t *id, struct err *e);
-
-/* Missing work for a request: every (prompt, sample index < n_samples) without a trace, prompts in
- * the order they were wanted (or by id), then samples ascending. Each is handed out once, whether
- * or not a trace was added meanwhile. Memory does not grow with the corpus, and no transaction is
- * held between calls. */
-enum corpus_scope { CORPUS_ALL, CORPUS_WANTED };
-struct corpus_missing;
-struct corpus_todo {
-    int64_t prompt_id;
-    int64_t sample_index;
-    const char *prompt, *gold; /* gold may be NULL. Valid until the next call */
-    size_t n_prompt, n_gold;
-};
-err_code corpus_missing_open(struct corpus *c, int64_t request_id, int64_t n_samples,
-                             enum corpus_scope scope, struct corpus_missing **out, struct err *e);
-err_code corpus_missing_next(struct corpus_missing *m, struct corpus_todo *todo, bool *more,
-                             struct err *e);
-void corpus_missing_close(struct corpus_missing *m);
-/* How many samples the scope asks for in all, and how many of them have a trace. */
-err_code corpus_missing_count(struct corpus *c, int64_t request_id, int64_t n_samples,
-                              enum corpus_scope scope, int64_t *n_total, int64_t *n_done,
-                              struct err *e);
 
 /* A trace as it is added. Strings are copied; NULL is stored as NULL, except reasoning and answer,
  * which become "". Counts and amounts below 0 are stored as NULL (not known). */

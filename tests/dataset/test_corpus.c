@@ -1,4 +1,4 @@
-/* The corpus: schema, uniqueness, missing work, selection, verification, hostile files. */
+/* The corpus: schema, uniqueness, selection, verification, hostile files. */
 #include "dataset/corpus.h"
 
 #include <setjmp.h>
@@ -6,27 +6,6 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "tests/dataset/fixture.h"
-
-/* The missing work as "prompt.sample prompt.sample ...". */
-static char *missing(struct fixture *f, int64_t request, int64_t n_samples, enum corpus_scope scope)
-{
-    static char text[1024];
-    struct corpus_missing *m;
-    struct corpus_todo t;
-    bool more;
-    size_t n = 0;
-    text[0] = 0;
-    ok(f, corpus_missing_open(f->c, request, n_samples, scope, &m, &f->e));
-    for (;;) {
-        ok(f, corpus_missing_next(m, &t, &more, &f->e));
-        if (!more)
-            break;
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s.%lld", n ? " " : "", t.prompt,
-                              (long long)t.sample_index);
-    }
-    corpus_missing_close(m);
-    return text;
-}
 
 static void refused(struct fixture *f, err_code want, const char *part)
 {
@@ -84,74 +63,6 @@ static void test_requests_are_canonical(void **state)
     ok(f, corpus_canonical_json("t", json, strlen(json), &b, &f->e));
     assert_string_equal(b.data, "{\"a\":{},\"b\":[true,null,\"\u00e9\\\"\"],\"c\":-0.1}");
     buf_dispose(&b);
-}
-
-static void test_only_what_is_missing(void **state)
-{
-    struct fixture *f = *state;
-    open_new(f);
-    int64_t q = add_prompt(f, "q", "1", NULL), p = add_prompt(f, "p", "2", NULL);
-    int64_t r = add_request(f, "{\"teacher\":\"t\"}"), s = add_request(f, "{\"teacher\":\"s\"}");
-    assert_string_equal(missing(f, r, 2, CORPUS_ALL), "q.0 q.1 p.0 p.1");
-    assert_true(add_trace(f, q, r, 1, "think", "1"));
-    assert_false(add_trace(f, q, r, 1, "other", "2")); /* stays as it was */
-    assert_true(add_trace(f, p, r, 0, "think", "2"));
-    assert_string_equal(missing(f, r, 2, CORPUS_ALL), "q.0 p.1");
-    assert_true(add_trace(f, q, r, 0, "think", "1"));
-    assert_true(add_trace(f, p, r, 1, "think", "2"));
-    assert_string_equal(missing(f, r, 2, CORPUS_ALL), "");
-    assert_string_equal(missing(f, r, 4, CORPUS_ALL), "q.2 q.3 p.2 p.3"); /* more samples */
-    assert_string_equal(missing(f, r, 1, CORPUS_ALL), "");
-    assert_string_equal(missing(f, s, 1, CORPUS_ALL), "q.0 p.0"); /* another request */
-    assert_string_equal(missing(f, s, 1, CORPUS_WANTED), "");
-    ok(f, corpus_want(f->c, p, &f->e));
-    ok(f, corpus_want(f->c, p, &f->e));
-    ok(f, corpus_want(f->c, q, &f->e));
-    assert_string_equal(missing(f, s, 1, CORPUS_WANTED), "p.0 q.0");
-    int64_t total, done;
-    ok(f, corpus_missing_count(f->c, r, 4, CORPUS_WANTED, &total, &done, &f->e));
-    assert_true(total == 8 && done == 4);
-    ok(f, corpus_missing_count(f->c, r, 1, CORPUS_ALL, &total, &done, &f->e));
-    assert_true(total == 2 && done == 2);
-}
-
-/* Traces may be added while the missing work is read: nothing comes twice, nothing is left out. */
-static void test_missing_while_adding(void **state)
-{
-    struct fixture *f = *state;
-    struct corpus_missing *m;
-    struct corpus_todo t;
-    bool more;
-    int n = 0;
-    open_new(f);
-    ok(f, corpus_begin(f->c, &f->e));
-    for (int i = 0; i < 300; i++) {
-        char text[16];
-        snprintf(text, sizeof text, "q%d", i);
-        add_prompt(f, text, NULL, NULL);
-    }
-    ok(f, corpus_commit(f->c, &f->e));
-    int64_t r = add_request(f, "{\"teacher\":\"t\"}");
-    ok(f, corpus_missing_open(f->c, r, 3, CORPUS_ALL, &m, &f->e));
-    for (;; n++) {
-        if (n % 50 == 0)
-            ok(f, corpus_begin(f->c, &f->e));
-        ok(f, corpus_missing_next(m, &t, &more, &f->e));
-        if (!more)
-            break;
-        assert_int_equal(t.prompt_id, n / 3 + 1);
-        assert_int_equal(t.sample_index, n % 3);
-        if (n % 7)
-            assert_true(add_trace(f, t.prompt_id, r, t.sample_index, "r", "a"));
-        if (n % 50 == 49)
-            ok(f, corpus_commit(f->c, &f->e));
-    }
-    ok(f, corpus_commit(f->c, &f->e));
-    assert_int_equal(n, 900);
-    corpus_missing_close(m);
-    int64_t n_all;
-    ok(f, corpus_count(f->c, "all", &n_all, &f->e));
-    assert_int_equal(n_all, 900 - 129);
 }
 
 static void fill(struct fixture *f)
@@ -471,8 +382,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_prompts_are_unique_by_canonical_text),
         T(test_requests_are_canonical),
-        T(test_only_what_is_missing),
-        T(test_missing_while_adding),
         T(test_selections),
         T(test_selections_may_only_read),
         T(test_a_row_has_everything),

@@ -2,7 +2,7 @@
  * is doubled, the file is sound, and the next writer goes on where it stopped. */
 #include "core/base/file.h"
 #include "core/base/rng.h"
-#include "dataset/corpus.h"
+#include "dataset/missing.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -45,7 +45,7 @@ static err_code add_prompts(struct corpus *c, struct err *e)
 }
 
 /* A trace of some kilobytes, different for each sample. */
-static err_code add_one(struct corpus *c, const struct corpus_todo *t, int64_t request,
+static err_code add_one(struct corpus *c, const struct missing_sample *t, int64_t request,
                         struct err *e)
 {
     char reasoning[6000];
@@ -72,27 +72,28 @@ static err_code add_one(struct corpus *c, const struct corpus_todo *t, int64_t r
 static err_code work(const char *db, int report, uint64_t seed, struct err *e)
 {
     struct corpus *c;
-    struct corpus_missing *m = NULL;
+    struct missing *m = NULL;
     struct done group[20];
     struct rng r = rng_make(seed, 0, 0);
-    int64_t request;
-    bool more = true;
+    struct missing_options o = {.n_samples = N_SAMPLES, .all = true};
+    enum missing_state state = MISSING_SAMPLE;
     err_code rc = corpus_open(db, CORPUS_CREATE, &c, e);
     if (!rc)
         rc = add_prompts(c, e);
     if (!rc)
-        rc = corpus_request(c, "{\"teacher\":\"crash\"}", &request, e);
+        rc = corpus_request(c, "{\"teacher\":\"crash\"}", &o.request_id, e);
     if (!rc)
-        rc = corpus_missing_open(c, request, N_SAMPLES, CORPUS_ALL, &m, e);
-    while (!rc && more) {
+        rc = missing_open(c, &o, &m, e);
+    while (!rc && state == MISSING_SAMPLE) {
         size_t n = 0, want = 1 + rng_below(&r, 20);
         rc = corpus_begin(c, e);
         while (!rc && n < want) {
-            struct corpus_todo t;
-            rc = corpus_missing_next(m, &t, &more, e);
-            if (rc || !more)
+            struct missing_sample t;
+            rc = missing_next(m, &t, &state, e);
+            if (rc || state != MISSING_SAMPLE)
                 break;
-            rc = add_one(c, &t, request, e);
+            rc = add_one(c, &t, o.request_id, e);
+            missing_done(m, t.i_prompt, MISSING_MADE);
             group[n++] = (struct done){t.prompt_id, t.sample_index};
         }
         if (!rc)
@@ -100,7 +101,7 @@ static err_code work(const char *db, int report, uint64_t seed, struct err *e)
         if (!rc && write(report, group, n * sizeof *group) < 0)
             rc = err_errno(e, "cannot write", "report");
     }
-    corpus_missing_close(m);
+    missing_close(m);
     corpus_close(c);
     return rc;
 }
