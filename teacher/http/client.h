@@ -72,6 +72,7 @@ struct site {
     struct ask_queue pinned;
     int64_t n_completion_tokens;
     double seconds;
+    bool said_down; /* the user was told */
     char last_message[MESSAGE_BYTES];
 };
 

@@ -157,7 +157,10 @@ static err_code try_again(struct http_teacher *t, struct ask *a, int endpoint,
     a->avoid_until = t->now + fmax(0, retry_after);
     if (retry_after >= 0 && !has_elsewhere(t, a, endpoint))
         wait = retry_after + rng_uniform(&t->rng) * fmin(1, 0.05 + retry_after / 10);
-    return retry_push(&t->later, t->now + wait, a, e);
+    err_code rc = retry_push(&t->later, t->now + wait, a, e);
+    if (rc)
+        ask_fail(t, a, HTTP_GAVE_UP, NULL);
+    return rc;
 }
 
 /* Keeps the longest text of the broken tries. */
@@ -189,6 +192,9 @@ static void note_trace(struct http_teacher *t, struct ask *a, struct site *s,
     if (v->n_completion_tokens > 0)
         s->n_completion_tokens += v->n_completion_tokens;
     s->seconds += a->latency_ms * 1e-3;
+    if (s->said_down)
+        log_info("%s answers again", s->url);
+    s->said_down = false;
     a->cost_usd = cost_of(s, v);
     a->message[0] = 0;
     finish_ask(t, a, HTTP_TRACE);
@@ -229,6 +235,10 @@ err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break ho
     }
     explain(x, how, code, why, &v, a->message);
     memcpy(s->last_message, a->message, sizeof a->message);
+    if (ep->down && !s->said_down) {
+        s->said_down = true;
+        log_warn("%s; it is asked now and then until it answers", a->message);
+    }
     double retry_after = x->status >= 400 ? x->retry_after : -1;
     transfer_release(t, x);
     double wasted = cost_of(s, &v);

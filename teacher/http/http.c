@@ -287,16 +287,16 @@ static err_code send_ask(struct http_teacher *t, struct ask *a, int endpoint, st
     return rc;
 }
 
-/* Why nothing will come of waiting: the message of an endpoint that is off, or gone for too long.
- * NULL: one at least may be of use. */
-static const char *lost_cause(const struct http_teacher *t, char text[MESSAGE_BYTES])
+/* Why nothing will come of waiting: every endpoint is off, gone for too long, or asks for too long
+ * a wait; the nearest to being of use says so. False: one at least may be of use. */
+static bool is_lost_cause(const struct http_teacher *t, char text[MESSAGE_BYTES])
 {
     double least = INFINITY;
     int best = 0;
     for (int i = 0; i < t->n; i++) {
         double lost = endpoint_lost(&t->endpoints[i], t->now);
         if (lost <= t->o.down_seconds)
-            return NULL;
+            return false;
         if (lost < least) {
             least = lost;
             best = i;
@@ -304,12 +304,16 @@ static const char *lost_cause(const struct http_teacher *t, char text[MESSAGE_BY
     }
     const struct site *s = &t->sites[best];
     const char *last = s->last_message[0] ? s->last_message : s->url;
+    int room = MESSAGE_BYTES - 100;
     if (isinf(least))
         snprintf(text, MESSAGE_BYTES, "%s", last);
+    else if (t->endpoints[best].down)
+        snprintf(text, MESSAGE_BYTES, "%.*s; no endpoint has been of use for %.0f s", room, last,
+                 least);
     else
-        snprintf(text, MESSAGE_BYTES, "no endpoint of use for %.0f s; %.*s", least,
-                 MESSAGE_BYTES - 64, last);
-    return text;
+        snprintf(text, MESSAGE_BYTES, "%.*s; no endpoint wants requests in the next %.0f s", room,
+                 last, least);
+    return true;
 }
 
 static void end_all_waiting(struct http_teacher *t, enum http_outcome outcome, const char *message)
@@ -360,9 +364,8 @@ static err_code dispatch(struct http_teacher *t, struct err *e)
         else
             break;
     }
-    const char *lost = rc || t->n_open == t->done.n + t->n_busy ? NULL : lost_cause(t, text);
-    if (lost)
-        end_all_waiting(t, HTTP_FATAL, lost);
+    if (!rc && t->n_open > t->done.n + t->n_busy && is_lost_cause(t, text))
+        end_all_waiting(t, HTTP_FATAL, text);
     return rc;
 }
 
@@ -521,8 +524,14 @@ bool http_teacher_next(struct http_teacher *t, struct http_answer *out)
 
 void http_teacher_abandon(struct http_teacher *t)
 {
-    for (int64_t i = t->n_busy - 1; i >= 0; i--)
-        ask_abandon(t, t->busy[i]);
+    t->now = clock_now();
+    for (int64_t i = t->n_busy - 1; i >= 0; i--) {
+        struct transfer *x = t->busy[i];
+        if (x->t_complete > 0)
+            ask_ended(t, x, TRY_WHOLE, CURLE_OK, NULL, NULL);
+        else
+            ask_abandon(t, x);
+    }
     end_all_waiting(t, HTTP_GAVE_UP, "abandoned");
 }
 
