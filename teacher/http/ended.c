@@ -227,7 +227,7 @@ err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break ho
     a->latency_ms = (t->now - x->t_sent) * 1e3;
     a->first_byte_ms = x->t_first > 0 ? (x->t_first - x->t_sent) * 1e3 : a->latency_ms;
     note_limits(t, x);
-    endpoint_ended(ep, t->now, result, a->latency_ms * 1e-3);
+    endpoint_ended(ep, t->now, x->t_sent, result, a->latency_ms * 1e-3);
     if (result == TRY_TRACE) {
         transfer_release(t, x);
         note_trace(t, a, s, &v);

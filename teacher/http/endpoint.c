@@ -8,6 +8,7 @@ static const double window_min = 0.25, window_max = 1;
 static const int64_t window_outcomes = 8;
 static const int down_streak = 8, down_unreached = 3;
 static const double down_silence = 1, probe_first = 0.25, probe_max = 30, flap_seconds = 30;
+static const double hold_first = 0.05, hold_doublings = 5;
 static const double least_share = 0.05;
 
 void endpoint_init(struct endpoint *ep, double weight, int64_t most, double now)
@@ -105,6 +106,8 @@ int endpoint_choose(struct endpoint *eps, int n, int not, int avoid, double now)
 void endpoint_sent(struct endpoint *ep, double now)
 {
     ep->in_flight++;
+    if (ep->in_flight > ep->window.peak)
+        ep->window.peak = ep->in_flight;
     if (ep->in_flight >= (int64_t)limit_now(ep))
         ep->window.full = true;
     ep->quota[QUOTA_REQUESTS].left--;
@@ -125,22 +128,28 @@ void endpoint_connected(struct endpoint *ep, double now)
 
 static void close_window(struct endpoint *ep, double now)
 {
-    double n = (double)ep->window.n;
     double bad = (double)ep->window.n_overload;
     if (2 * ep->window.n_failed > ep->window.n)
         bad += (double)ep->window.n_failed;
+    double good = (double)ep->window.n - bad;
+    if (ep->window.n < window_outcomes) /* few: those that are being answered count as well */
+        good = fmax(good, (double)ep->window.peak - bad);
+    double share = bad / fmax(1, bad + good);
     double step = ep->window.full ? fmax(1, ep->limit / 32) : 0;
     if (bad > 0) {
         ep->ramping = false;
+        ep->t_decrease = now; /* what was sent before says nothing about the new limit */
         /* Where most fail, a limit that was never reached is no measure: begin at what was used. */
-        double used = fmin(ep->limit, (double)ep->in_flight + bad);
-        ep->limit = (2 * bad > n ? used : ep->limit) * (1 - bad / n / 2) + (bad < n ? step : 0);
+        if (share > 0.5)
+            ep->limit = fmin(ep->limit, (double)ep->window.peak);
+        ep->limit = ep->limit * (1 - share / 2) + (share < 0.2 ? step : 0);
     } else if (!ep->ramping)
         ep->limit += step;
     ep->limit = fmax(1, fmin(ep->limit, (double)ep->most));
     ep->window.t0 = now;
     ep->window.n = ep->window.n_overload = ep->window.n_failed = 0;
     ep->window.full = ep->in_flight >= (int64_t)ep->limit;
+    ep->window.peak = ep->in_flight;
 }
 
 static void count_outcome(struct endpoint *ep, double now, bool overload, bool failed)
@@ -185,6 +194,7 @@ void endpoint_accepted(struct endpoint *ep, double now, double t_sent)
 {
     ep->t_life = now;
     ep->t_accepted = fmax(ep->t_accepted, t_sent);
+    ep->n_refusals = 0;
     if (t_sent > ep->t_held)
         ep->hold_until = 0;
     if (!ep->down || t_sent >= ep->t_down)
@@ -204,24 +214,32 @@ static void go_down(struct endpoint *ep, double now)
     ep->next_probe = now + pause;
 }
 
-static void count_failure(struct endpoint *ep, double now, enum try_result result)
+static void count_failure(struct endpoint *ep, double now, double t_sent, enum try_result result)
 {
     ep->n_failures++;
     ep->n_streak++;
-    if (result == TRY_OVERLOAD)
+    if (result == TRY_OVERLOAD) {
         ep->n_rate_limited++;
-    else
+        /* The next one would fare alike. */
+        if (t_sent >= ep->t_refused)
+            ep->n_refusals++;
+        ep->t_refused = now;
+        if (t_sent > ep->t_accepted)
+            endpoint_hold(ep, now + hold_first * exp2(fmin(ep->n_refusals - 1, hold_doublings)),
+                          t_sent);
+    } else
         ep->failing += (1 - ep->failing) * 0.05;
     ep->n_unreached = result == TRY_NO_REACH ? ep->n_unreached + 1 : 0;
     bool silent = ep->n_streak >= down_streak && now - ep->t_life > down_silence;
     if (!ep->down && (silent || ep->n_unreached >= down_unreached))
         go_down(ep, now);
     /* Nobody there is no matter of load: the limit stays for when somebody is. */
-    if (result != TRY_NO_REACH)
+    if (result != TRY_NO_REACH && t_sent >= ep->t_decrease)
         count_outcome(ep, now, result == TRY_OVERLOAD, result != TRY_OVERLOAD);
 }
 
-void endpoint_ended(struct endpoint *ep, double now, enum try_result result, double seconds)
+void endpoint_ended(struct endpoint *ep, double now, double t_sent, enum try_result result,
+                    double seconds)
 {
     ep->in_flight--;
     switch (result) {
@@ -242,7 +260,7 @@ void endpoint_ended(struct endpoint *ep, double now, enum try_result result, dou
         ep->n_failures++;
         return;
     default:
-        count_failure(ep, now, result);
+        count_failure(ep, now, t_sent, result);
     }
 }
 

@@ -5,7 +5,7 @@
  *     i = endpoint_choose(eps, n, avoid, now);      // -1: none may take a request now
  *     endpoint_sent(&eps[i], now);
  *     endpoint_accepted(&eps[i], now, t_sent);      // status 2xx and the first byte of its body
- *     endpoint_ended(&eps[i], now, result, seconds);
+ *     endpoint_ended(&eps[i], now, t_sent, result, seconds);
  *     endpoint_tick(&eps[i], now);                  // now and then
  *     sleep until the earliest endpoint_wake
  *
@@ -22,11 +22,12 @@
  * that did not fail, both smoothed. So load moves to the fast and the well, and a trickle stays
  * with the others, that shows when they are better.
  *
- * Holding back. Retry-After holds the whole endpoint, until its time has come or a request that was
- * sent after the refused one is accepted (then the refusal was that request's alone). Rate limit
- * headers with nothing left hold it until their reset. After 8 tries in a row without a trace (3
- * when nobody could be reached) and no sign of life for a second it is down: one request at a time
- * probes it, at growing intervals up to 30 s, until one is accepted. */
+ * Holding back. Retry-After (without it, a moment that doubles up to 1.6 s) holds the whole
+ * endpoint after 429, 503, 529, until its time has come or a request that was sent after the
+ * refused one is accepted (then the refusal was that request's alone). Rate limit headers with
+ * nothing left hold it until their reset. After 8 tries in a row without a trace (3 when nobody
+ * could be reached) and no sign of life for a second it is down: one request at a time probes it,
+ * at growing intervals up to 30 s, until one is accepted. */
 #ifndef DECANT_TEACHER_HTTP_ENDPOINT_H
 #define DECANT_TEACHER_HTTP_ENDPOINT_H
 
@@ -47,11 +48,11 @@ struct endpoint {
 
     double limit;
     bool ramping, connected;
-    double t_ramp;
+    double t_ramp, t_decrease;
     struct { /* the window: outcomes since t0 */
         double t0;
-        int64_t n, n_overload, n_failed;
-        bool full; /* the limit was reached */
+        int64_t n, n_overload, n_failed, peak; /* peak: of in_flight */
+        bool full;                             /* the limit was reached */
     } window;
 
     double mean_seconds, failing; /* smoothed */
@@ -60,6 +61,8 @@ struct endpoint {
 
     double hold_until, t_held; /* Retry-After; when the refused request was sent */
     double t_accepted;         /* when the last of the accepted ones was sent */
+    double t_refused;          /* the last 429 and the like */
+    int n_refusals;            /* in a row, of requests that were sent one after the other's end */
     struct endpoint_quota quota[QUOTA_KINDS];
 
     bool down;
@@ -85,8 +88,9 @@ void endpoint_sent(struct endpoint *ep, double now);
 void endpoint_connected(struct endpoint *ep, double now);
 void endpoint_accepted(struct endpoint *ep, double now, double t_sent);
 void endpoint_life(struct endpoint *ep, double now);
-/* A request has ended so; seconds: how long a trace took. */
-void endpoint_ended(struct endpoint *ep, double now, enum try_result result, double seconds);
+/* A request sent at t_sent has ended so; seconds: how long a trace took. */
+void endpoint_ended(struct endpoint *ep, double now, double t_sent, enum try_result result,
+                    double seconds);
 /* A request that ended by the client's own will: no judgement. */
 void endpoint_dropped(struct endpoint *ep);
 /* Retry-After of a response to a request sent at t_sent. */

@@ -358,10 +358,11 @@ static err_code dispatch(struct http_teacher *t, struct err *e)
         int i = endpoint_choose(t->endpoints, t->n, not, a->avoid, t->now);
         if (i >= 0)
             rc = send_ask(t, queue_pop(&t->ready), i, e);
-        else if (not >= 0) /* let others pass that may go where this one may not */
-            rc =
-                retry_push(&t->later, fmin(a->avoid_until, t->now + 0.05), queue_pop(&t->ready), e);
-        else
+        else if (not >= 0) { /* let others pass that may go where this one may not */
+            rc = retry_push(&t->later, fmin(a->avoid_until, t->now + 0.05), a, e);
+            if (!rc)
+                queue_pop(&t->ready);
+        } else
             break;
     }
     if (!rc && t->n_open > t->done.n + t->n_busy && is_lost_cause(t, text))
