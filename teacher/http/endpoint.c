@@ -9,6 +9,7 @@ static const int64_t window_outcomes = 8;
 static const int down_streak = 8, down_unreached = 3;
 static const double down_silence = 1, probe_first = 0.25, probe_max = 30, flap_seconds = 30;
 static const double hold_first = 0.05, hold_doublings = 5;
+static const double patience_first = 1, patience_max = 30;
 static const double least_share = 0.05;
 
 void endpoint_init(struct endpoint *ep, double weight, int64_t most, double now)
@@ -136,6 +137,8 @@ static void close_window(struct endpoint *ep, double now)
         good = fmax(good, (double)ep->window.peak - bad);
     double share = bad / fmax(1, bad + good);
     double step = ep->window.full ? fmax(1, ep->limit / 32) : 0;
+    if (ep->limit + step > 0.8 * ep->ceiling && now < ep->t_decrease + ep->patience)
+        step = 0;
     if (bad > 0) {
         ep->ramping = false;
         ep->t_decrease = now; /* what was sent before says nothing about the new limit */
@@ -214,19 +217,34 @@ static void go_down(struct endpoint *ep, double now)
     ep->next_probe = now + pause;
 }
 
+/* Turned away, and nothing that was sent since was let in: as many as are in flight now are what it
+ * bears. The limit falls to that, by half at most, and does not rise from near there for a while,
+ * longer each time that it proves to be the limit. */
+static void full_house(struct endpoint *ep, double now, double t_sent)
+{
+    endpoint_hold(ep, now + hold_first * exp2(fmin(ep->n_refusals - 1, hold_doublings)), t_sent);
+    if (t_sent >= ep->t_decrease) { /* a new round, not more of the same burst */
+        bool again = fabs(ep->limit - ep->ceiling) <= 1 + ep->ceiling / 4;
+        ep->patience = again ? fmin(patience_max, 2 * ep->patience) : patience_first;
+        ep->ceiling = ep->limit;
+        ep->ramping = false;
+        ep->t_decrease = now;
+    }
+    double least = fmax(ep->ceiling / 2, (double)ep->in_flight);
+    ep->limit = fmax(1, fmin(ep->limit, least));
+}
+
 static void count_failure(struct endpoint *ep, double now, double t_sent, enum try_result result)
 {
     ep->n_failures++;
     ep->n_streak++;
     if (result == TRY_OVERLOAD) {
         ep->n_rate_limited++;
-        /* The next one would fare alike. */
         if (t_sent >= ep->t_refused)
             ep->n_refusals++;
         ep->t_refused = now;
         if (t_sent > ep->t_accepted)
-            endpoint_hold(ep, now + hold_first * exp2(fmin(ep->n_refusals - 1, hold_doublings)),
-                          t_sent);
+            full_house(ep, now, t_sent);
     } else
         ep->failing += (1 - ep->failing) * 0.05;
     ep->n_unreached = result == TRY_NO_REACH ? ep->n_unreached + 1 : 0;
@@ -234,7 +252,9 @@ static void count_failure(struct endpoint *ep, double now, double t_sent, enum t
     if (!ep->down && (silent || ep->n_unreached >= down_unreached))
         go_down(ep, now);
     /* Nobody there is no matter of load: the limit stays for when somebody is. */
-    if (result != TRY_NO_REACH && t_sent >= ep->t_decrease)
+    bool is_told =
+        result == TRY_OVERLOAD && t_sent > ep->t_accepted; /* full_house has seen to it */
+    if (result != TRY_NO_REACH && !is_told && t_sent >= ep->t_decrease)
         count_outcome(ep, now, result == TRY_OVERLOAD, result != TRY_OVERLOAD);
 }
 

@@ -49,6 +49,7 @@ struct endpoint {
     double limit;
     bool ramping, connected;
     double t_ramp, t_decrease;
+    double ceiling, patience; /* where it was too much last; how long not to go there again */
     struct { /* the window: outcomes since t0 */
         double t0;
         int64_t n, n_overload, n_failed, peak; /* peak: of in_flight */

@@ -158,7 +158,7 @@ static void test_finds_the_limit(void **state)
         s->capacity = capacities[k];
         s->seconds = 1;
         begin(w, 1000);
-        run(w, 30);
+        run(w, 15);
         forget(w);
         run(w, 60);
         double served = (double)s->n_good / (60.0 / s->seconds * (double)s->capacity);
@@ -168,7 +168,7 @@ static void test_finds_the_limit(void **state)
                      served, refused);
         assert_true(w->eps[0].limit < 3 + 1.5 * (double)s->capacity);
         s->capacity = 1 << 20; /* and its recovery is noticed */
-        run(w, 120);
+        run(w, 180);
         assert_true(w->eps[0].limit > 900);
         free(w);
     }
