@@ -63,6 +63,9 @@ static err_code check_url(const char *url, struct err *e)
     if (!http && !https)
         return err_set(e, ERR_USAGE, "teacher %.200s: a URL must begin with http:// or https://",
                        url);
+    if (https && !(curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_SSL))
+        return err_set(e, ERR_UNSUPPORTED, "teacher %.200s: this libcurl was built without TLS",
+                       url);
     if (strchr("/:", url[http ? 7 : 8]))
         return err_set(e, ERR_USAGE, "teacher %.200s: the URL names no host", url);
     if (ends_in(url, n, "/completions") || ends_in(url, n, "/completions/"))

@@ -167,7 +167,6 @@ static err_code set_up(struct http_teacher *t, struct transfer *x, struct err *e
     SET(x->easy, CURLOPT_HEADERDATA, x);
     SET(x->easy, CURLOPT_PREREQFUNCTION, on_connected);
     SET(x->easy, CURLOPT_PREREQDATA, x);
-    SET(x->easy, CURLOPT_PIPEWAIT, 1L); /* rather wait for a stream than connect once more */
     /* gzip's window is 32 kB a stream; brotli's and zstd's may be megabytes, times thousands. */
     SET(x->easy, CURLOPT_ACCEPT_ENCODING, "gzip");
     SET(x->easy, CURLOPT_BUFFERSIZE, 8192L);
@@ -215,6 +214,9 @@ err_code transfer_begin(struct http_teacher *t, struct ask *a, int endpoint, str
     if (x->endpoint != endpoint) {
         SET(x->easy, CURLOPT_URL, site->post_url);
         SET(x->easy, CURLOPT_HTTPHEADER, site->headers);
+        /* With TLS the handshake tells HTTP/2: rather wait for it than connect a thousand times.
+         * Without TLS the first answer would tell, minutes later. */
+        SET(x->easy, CURLOPT_PIPEWAIT, strncmp(site->url, "https", 5) ? 0L : 1L);
     }
     /* Not copied: a->body stays until the transfer has ended. */
     SET(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)a->body.len);
@@ -270,9 +272,7 @@ enum try_break transfer_break(CURLcode code)
     case CURLE_SSL_INVALIDCERTSTATUS:
     case CURLE_SSL_ENGINE_NOTFOUND:
     case CURLE_SSL_ENGINE_SETFAILED:
-    case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
-    case CURLE_NOT_BUILT_IN:
         return TRY_REFUSED;
     default:
         return TRY_BROKEN;
