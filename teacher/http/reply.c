@@ -72,6 +72,8 @@ void http_reply_free(struct http_reply *r)
     text_dispose(&r->content);
     token_log_dispose(&r->tokens);
     buf_dispose(&r->logprobs);
+    loop_guard_dispose(&r->reasoning_loop);
+    loop_guard_dispose(&r->content_loop);
     mem_free(r);
 }
 
@@ -83,6 +85,8 @@ void http_reply_begin(struct http_reply *r, const char *content_type)
     text_clear(&r->content, KEEP);
     token_log_reset(&r->tokens);
     buf_dispose(&r->logprobs);
+    loop_guard_dispose(&r->reasoning_loop);
+    loop_guard_dispose(&r->content_loop);
     struct http_reply fresh = {.rules = r->rules,
                                .sse = r->sse,
                                .whole = r->whole,
