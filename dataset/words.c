@@ -1,19 +1,46 @@
 #include "dataset/words.h"
 #include "core/text/unicode.h"
 
-#define FNV_BASE 0xCBF29CE484222325u
-#define FNV_PRIME 0x100000001B3u
+/* A word's hash, eight bytes at a time. Characters beyond ASCII are three bytes with the high bit
+ * set, so that no two words have the same bytes. */
+struct hasher {
+    uint64_t h, chunk;
+    unsigned n; /* bytes in chunk */
+};
+#define HASH_START                                                                                 \
+    {                                                                                              \
+        .h = 0x9E3779B97F4A7C15u                                                                   \
+    }
+
+static inline void add_byte(struct hasher *h, uint8_t byte)
+{
+    h->chunk = h->chunk << 8 | byte;
+    if (++h->n == 8) {
+        h->h = (h->h ^ h->chunk) * 0xD6E8FEB86659FD93u;
+        h->h ^= h->h >> 32;
+        h->chunk = 0;
+        h->n = 0;
+    }
+}
+
+static inline void add_char(struct hasher *h, uint32_t cp)
+{
+    if (cp < 0x80)
+        add_byte(h, (uint8_t)cp);
+    else
+        for (int shift = 14; shift >= 0; shift -= 7)
+            add_byte(h, (uint8_t)(0x80 | (cp >> shift & 0x7F)));
+}
+
+static inline uint64_t hash_end(const struct hasher *h)
+{
+    uint64_t last = h->chunk ^ (uint64_t)h->n << 60;
+    return words_mix((h->h ^ last) * 0xD6E8FEB86659FD93u);
+}
 
 struct words words_of(const char *text, size_t n, enum words_form form)
 {
     return (struct words){.at = text, .end = text + n, .form = form};
-}
-
-static uint64_t add_char(uint64_t h, uint32_t cp)
-{
-    for (; cp >= 0x80; cp >>= 7)
-        h = (h ^ (0x80 | (cp & 0x7F))) * FNV_PRIME;
-    return (h ^ cp) * FNV_PRIME;
 }
 
 /* What an ASCII character is in the forms SYMBOLS and BARE. */
@@ -27,6 +54,15 @@ static const uint8_t ascii_kind[128] = {
     ['/'] = SYMBOL, ['0'] = TEN(WORD), ['<'] = SYMBOL, ['='] = SYMBOL, ['>'] = SYMBOL,
     ['A'] = LETTERS, ['['] = SYMBOL, [']'] = SYMBOL, ['^'] = SYMBOL, ['_'] = SYMBOL,
     ['a'] = LETTERS, ['{'] = SYMBOL, ['|'] = SYMBOL, ['}'] = SYMBOL,
+};
+
+/* The lower case of ASCII's letters and digits; 0 for all other bytes. */
+static const uint8_t word_byte[256] = {
+    ['0'] = '0', '1', '2', '3', '4', '5', '6', '7', '8', '9',
+    ['A'] = 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm',
+            'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z',
+    ['a'] = 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm',
+            'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z',
 };
 /* clang-format on */
 
@@ -109,51 +145,70 @@ static size_t inside(const char *s, const char *end, uint32_t last, uint32_t *st
 
 static uint64_t read_word(struct words *w, uint32_t cp)
 {
-    uint64_t h = add_char(FNV_BASE, cp);
+    struct hasher h = HASH_START;
     uint32_t last = cp, stands;
-    if (is_unspaced(cp))
-        return h;
-    while (w->at < w->end) {
-        size_t len = next_char(w->at, w->end, &cp);
-        if (kind_of(cp) == WORD && !is_unspaced(cp))
-            h = add_char(h, last = cp);
+    add_char(&h, cp);
+    while (w->at < w->end && !is_unspaced(cp)) {
+        uint8_t byte = word_byte[(unsigned char)*w->at];
+        if (byte) { /* nearly always */
+            add_byte(&h, byte);
+            last = byte;
+            w->at++;
+            continue;
+        }
+        uint32_t next;
+        size_t len = next_char(w->at, w->end, &next);
+        if (kind_of(next) == WORD && !is_unspaced(next))
+            add_char(&h, last = next);
         else {
             len = inside(w->at, w->end, last, &stands);
             if (!len)
                 break;
             if (stands)
-                h = add_char(h, stands);
-            last = stands ? stands : last;
+                add_char(&h, last = stands);
         }
         w->at += len;
     }
-    return h;
+    return hash_end(&h);
+}
+
+/* White space or not at all a character: what is between words. */
+static bool is_between(const struct words *w, uint32_t *cp, size_t *len)
+{
+    *len = unicode_get(w->at, (size_t)(w->end - w->at), cp);
+    bool between = *len == 0 || unicode_is_space(*cp);
+    *len = *len ? *len : 1;
+    return between;
 }
 
 static bool next_spaced(struct words *w, uint64_t *hash)
 {
-    uint64_t h = FNV_BASE;
+    struct hasher h = HASH_START;
     bool any = false;
     while (w->at < w->end) {
-        uint32_t cp;
         unsigned char c = (unsigned char)*w->at;
-        size_t len = c < 0x80 ? 1 : unicode_get(w->at, (size_t)(w->end - w->at), &cp);
-        if (c < 0x80)
-            cp = c;
-        bool space = len == 0 || unicode_is_space(cp);
-        w->at += len ? len : 1;
-        if (space && any)
+        uint32_t cp;
+        size_t len;
+        if (c > ' ' && c < 0x80) { /* nearly always */
+            add_byte(&h, c >= 'A' && c <= 'Z' ? c + 32 : c);
+            any = true;
+            w->at++;
+            continue;
+        }
+        bool between = is_between(w, &cp, &len);
+        w->at += len;
+        if (between && any)
             break;
-        if (space)
+        if (between)
             continue;
         any = true;
         if (cp == 0x130) { /* the one character whose lower case is two */
-            h = add_char(h, 'i');
+            add_char(&h, 'i');
             cp = 0x307;
         }
-        h = add_char(h, unicode_lower(cp));
+        add_char(&h, unicode_lower(cp));
     }
-    *hash = words_mix(h);
+    *hash = hash_end(&h);
     return any;
 }
 
@@ -167,7 +222,9 @@ bool words_next(struct words *w, uint64_t *hash)
         enum ascii kind = kind_of(cp);
         if (kind == BREAK || (kind == SYMBOL && w->form == WORDS_BARE))
             continue;
-        *hash = words_mix(kind == WORD ? read_word(w, cp) : add_char(FNV_BASE, cp));
+        struct hasher h = HASH_START;
+        add_char(&h, cp);
+        *hash = kind == WORD ? read_word(w, cp) : hash_end(&h);
         return true;
     }
     return false;

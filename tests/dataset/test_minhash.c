@@ -229,7 +229,7 @@ static void test_signature_is_fixed(void **state)
 {
     (void)state;
     struct minhash m = signature("The quick brown fox jumps over the lazy dog; 1,000 + 3.5 ≤ 小明");
-    assert_int_equal(rng_hash(&m, sizeof m), 0xEF3EE3D8CD0CC64Eu);
+    assert_int_equal(rng_hash(&m, sizeof m), 0xF2708F1484C8ADFAu);
 }
 
 static void test_kernels_agree(void **state)
