@@ -25,21 +25,15 @@ static struct flight *free_flight(struct http_run *r)
 
 static err_code send_ask(struct http_run *r, struct flight *f, int64_t max_tokens, struct err *e)
 {
-    const struct generate_options *o = r->job.o;
     struct http_ask ask = {.id = (uint64_t)(f - r->flights),
                            .prompt = r->text.data,
                            .n_prompt = r->text.len,
                            .has_seed = true,
                            .seed = (int64_t)f->seed,
                            .endpoint = f->endpoint,
-                           .max_tokens = max_tokens};
+                           .max_tokens = max_tokens,
+                           .n_tries = f->max_tries};
     f->n_bytes = r->text.len;
-    /* Under a budget each try is taken from it by itself: an answer that breaks off may cost as
-     * much as a whole one. */
-    if (r->budget.limit >= 0)
-        ask.n_tries = 1;
-    else if (f->kind != ASK_WORK)
-        ask.n_tries = o->n_tries < CANARY_TRIES ? (int)o->n_tries : CANARY_TRIES;
     err_code rc = http_teacher_ask(r->teacher, &ask, e);
     if (rc)
         return rc;
@@ -96,15 +90,29 @@ static err_code next_again(struct http_run *r, struct missing_sample *s, int *n_
     return ERR_OK;
 }
 
-/* Takes the worst that an ask of r->text can cost from the budget. */
-static bool afford(struct http_run *r, int64_t max_tokens, double *worst)
+/* Takes the worst that an ask of r->text can cost from the budget: each of its tries may cost as
+ * much as a whole answer, also when it breaks off. So under a budget work has one try an ask, and
+ * is asked anew (run_again); a canary's probe has more as long as they can be afforded. */
+static bool afford(struct http_run *r, int64_t max_tokens, struct flight *f)
 {
     const struct generate_options *o = r->job.o;
-    size_t n_system = o->system ? strlen(o->system) : 0;
+    int n_tries = f->kind == ASK_PROBE ? CANARY_TRIES : 1;
+    if (f->kind == ASK_WORK)
+        f->max_tries = (int)o->n_tries;
+    else
+        f->max_tries = o->n_tries < n_tries ? (int)o->n_tries : n_tries;
     if (r->budget.limit < 0)
         return true;
-    *worst = budget_worst(o->endpoints, o->n_endpoints, r->text.len + n_system, max_tokens);
-    return budget_take(&r->budget, *worst);
+    size_t n_system = o->system ? strlen(o->system) : 0;
+    double worst = budget_worst(o->endpoints, o->n_endpoints, r->text.len + n_system, max_tokens);
+    for (;; n_tries = 1) {
+        f->max_tries = n_tries;
+        f->reserved = n_tries * worst;
+        if (budget_take(&r->budget, f->reserved))
+            return true;
+        if (n_tries == 1)
+            return false;
+    }
 }
 
 static void out_of_budget(struct http_run *r)
@@ -157,7 +165,7 @@ err_code run_work(struct http_run *r, enum ask_kind kind, int endpoint, struct f
     f->sample_index = s.sample_index;
     f->seed = request_seed(r->job.o->seed, s.prompt, s.n_prompt, s.sample_index);
     r->has_held = false;
-    if (!afford(r, r->job.o->max_tokens, &f->reserved)) {
+    if (!afford(r, r->job.o->max_tokens, f)) {
         r->has_held = true;
         r->held = s;
         r->held_tries = n_tries;
@@ -172,14 +180,14 @@ err_code run_work(struct http_run *r, enum ask_kind kind, int endpoint, struct f
 err_code run_repeat(struct http_run *r, enum ask_kind kind, const struct flight *of, struct err *e)
 {
     struct flight *f = free_flight(r);
-    if (!f || !afford(r, CANARY_REPEAT_TOKENS, &f->reserved))
+    if (!f)
         return ERR_OK;
     f->kind = kind;
     f->endpoint = of->endpoint;
     f->prompt_id = of->prompt_id;
     f->sample_index = of->sample_index;
     f->seed = kind == ASK_REPEAT_SAME ? of->seed : of->seed ^ 1;
-    return send_ask(r, f, CANARY_REPEAT_TOKENS, e);
+    return afford(r, CANARY_REPEAT_TOKENS, f) ? send_ask(r, f, CANARY_REPEAT_TOKENS, e) : ERR_OK;
 }
 
 static err_code fill(struct http_run *r, struct err *e)
@@ -378,8 +386,8 @@ static err_code open_all(struct http_run *r, struct err *e)
     return run_canary_open(r, e);
 }
 
-/* Answers come and go by the thousand: glibc would hand memory back to the OS, and ask for it again,
- * several times a trace. */
+/* Answers come and go by the thousand: glibc would hand memory back to the OS, and ask for it
+ * again, several times a trace. */
 static void keep_memory(void)
 {
 #ifdef __GLIBC__

@@ -29,6 +29,7 @@ struct flight {
     size_t n_bytes;  /* of the text sent */
     double reserved; /* of the budget */
     int n_tries;     /* of the sample, before this ask */
+    int max_tries;   /* of this ask */
     bool first_probe;
     int32_t next_free;
 };
@@ -84,7 +85,7 @@ struct http_run {
     double t_abandon;
 
     struct progress progress;
-    double t0, t_counted;
+    double t0, t_counted, t_answer;
     struct missing_counts counts; /* of t_counted */
     bool *told_off;               /* endpoints whose end was announced */
 };

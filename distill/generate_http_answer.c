@@ -139,6 +139,7 @@ static err_code take_trace(struct http_run *r, const struct flight *f, const str
     double usd = bound ? most_of_text(r, f, a) : a->cost_usd;
     bound = bound && usd >= 0;
     r->n_in_a_row = 0;
+    r->t_answer = clock_now();
     r->n_unpriced += bound;
     err_code rc = store(r, f, a, usd, bound, &v, e);
     if (rc)

@@ -3,12 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SILENCE_SECONDS 60.0
+
 void tell_begin(struct http_run *r)
 {
     const struct generate_summary *s = r->job.sum;
     bool prompts = r->job.o->until_good > 0;
     r->counts = r->job.counts;
-    r->t0 = r->t_counted = clock_now();
+    r->t0 = r->t_counted = r->t_answer = clock_now();
     progress_begin(&r->progress, prompts ? "prompts" : "traces",
                    (uint64_t)(prompts ? s->n_prompts : s->n_wanted));
     progress_resume(&r->progress, (uint64_t)(prompts ? r->counts.n_settled : s->n_there));
@@ -56,7 +58,7 @@ static const char *after_url(const char *message, const char *url)
 static void add_health(struct http_run *r, char *text, size_t size)
 {
     struct http_endpoint_stats s;
-    int64_t limit = 0;
+    int64_t limit = 0, n_failures = 0;
     int n_well = 0;
     for (int i = 0; i < r->n_endpoints; i++) {
         http_teacher_endpoint(r->teacher, i, &s);
@@ -65,11 +67,29 @@ static void add_health(struct http_run *r, char *text, size_t size)
             log_warn("%s is left out from here on: %s", s.url, after_url(s.last_message, s.url));
         }
         n_well += !s.off;
+        n_failures += s.n_failures;
         limit += s.off ? 0 : s.limit;
     }
     add(text, size, ", %lld in flight (limit %lld)", (long long)r->n_flying, (long long)limit);
     if (r->n_endpoints > 1)
         add(text, size, ", %d of %d endpoints", n_well, r->n_endpoints);
+    if (n_failures)
+        add(text, size, ", %lld failed tries", (long long)n_failures);
+}
+
+/* Nothing has come for a while: why, as far as that is known. */
+static void tell_silence(struct http_run *r, double now)
+{
+    if (now - r->t_answer < SILENCE_SECONDS || !r->n_flying)
+        return;
+    r->t_answer = now;
+    for (int i = 0; i < r->n_endpoints; i++) {
+        struct http_endpoint_stats s;
+        http_teacher_endpoint(r->teacher, i, &s);
+        if (!s.off && s.last_message[0])
+            log_warn("no answer for %g s; %s: %lld in flight, last failure: %s", SILENCE_SECONDS,
+                     s.url, (long long)s.n_in_flight, after_url(s.last_message, s.url));
+    }
 }
 
 void tell_progress(struct http_run *r)
@@ -79,6 +99,7 @@ void tell_progress(struct http_run *r)
     if (now - r->t_counted < 0.5)
         return;
     r->t_counted = now;
+    tell_silence(r, now);
     missing_count(r->job.missing, &r->counts);
     char text[400] = "";
     double t = now - r->t0;
@@ -87,7 +108,7 @@ void tell_progress(struct http_run *r)
     add_cost(r, text, sizeof text);
     add_health(r, text, sizeof text);
     if (s->n_failed)
-        add(text, sizeof text, ", %lld failed", (long long)s->n_failed);
+        add(text, sizeof text, ", %lld samples given up", (long long)s->n_failed);
     uint64_t done =
         r->job.o->until_good ? (uint64_t)r->counts.n_settled : (uint64_t)r->counts.n_stored;
     progress_set(&r->progress, done, "%s", text);
