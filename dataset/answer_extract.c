@@ -281,31 +281,50 @@ static bool has_digit(const char *s, const char *end)
     return false;
 }
 
-/* The one marked part of the last line, $...$ or \(...\) or **...**, when the line has no number
- * beside it and ends there, but for a unit. */
+static bool has_dollar(const char *s, const char *end)
+{
+    return memchr(s, '$', (size_t)(end - s)) != NULL;
+}
+
+/* What stands between the marks on l: the first pair of dollars or \(\), the last pair of bold. */
+static bool between_marks(struct line l, const char *open, const char *close, struct line *out)
+{
+    size_t len = strlen(open);
+    const char *from = memmem(l.s, (size_t)(l.end - l.s), open, len), *to, *next;
+    if (!from || !(to = memmem(from + len, (size_t)(l.end - from) - len, close, len)))
+        return false;
+    while (*open == '*' && (next = memmem(to + len, (size_t)(l.end - to) - len, open, len))) {
+        from = next;
+        to = memmem(from + len, (size_t)(l.end - from) - len, close, len);
+        if (!to)
+            return false;
+    }
+    *out = (struct line){from + len, to};
+    return to > from + len;
+}
+
+/* The one marked part of the last line, $...$ or \(...\), or the last **...**, when the line ends
+ * there but for a unit. Before mathematics stands no other number; before bold type may stand what
+ * led to it. */
 static bool find_marked(const char *text, size_t n, struct answer_span *out)
 {
-    static const char *const marks[][2] = {{"$", "$"}, {"\\(", "\\)"}, {"**", "**"}};
-    struct line l;
+    static const char *const marks[][2] = {{"**", "**"}, {"$", "$"}, {"\\(", "\\)"}};
+    struct line l, in;
     if (!last_line(text, n, &l))
         return false;
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-        const char *open = marks[i][0], *close = marks[i][1];
-        size_t len = strlen(open);
-        const char *from = memmem(l.s, (size_t)(l.end - l.s), open, len);
-        const char *to = from ? memmem(from + len, (size_t)(l.end - from) - len, close, len) : NULL;
-        if (!to || to == from + len)
+        if (!between_marks(l, marks[i][0], marks[i][1], &in))
             continue;
-        const char *after = to + len;
+        const char *before = in.s - strlen(marks[i][0]), *after = in.end + strlen(marks[i][1]);
         int n_spaces = 0;
         for (const char *p = after; p < l.end; p++)
             n_spaces += *p == ' ';
-        bool lone_letter = to - from - (ptrdiff_t)len == 1 && isalpha((unsigned char)to[-1]);
-        if (has_digit(l.s, from) || has_digit(after, l.end) || n_spaces > 3 || lone_letter ||
-            memchr(l.s, '$', (size_t)(from - l.s)) || memchr(after, '$', (size_t)(l.end - after)) ||
+        bool lone_letter = in.end - in.s == 1 && isalpha((unsigned char)*in.s);
+        if ((marks[i][0][0] != '*' && has_digit(l.s, before)) || has_digit(after, l.end) ||
+            has_dollar(after, l.end) || n_spaces > 3 || lone_letter ||
             memchr(after, '\\', (size_t)(l.end - after)))
             return false;
-        return set_span(out, from + len, to, "marked");
+        return set_span(out, in.s, in.end, "marked");
     }
     return false;
 }
@@ -354,7 +373,7 @@ static bool find_only_number(const char *text, size_t n, struct answer_span *out
     /* A letter, slash, minus, LaTeX or an operator at its side: part of something larger. */
     const char *before = first;
     if (before > l.s && before[-1] == '$')
-        before--;
+        before -= before - 1 > l.s && before[-2] == '\\' ? 2 : 1;
     if (before > l.s && !strchr(" (:*", before[-1]))
         return false;
     while (before > l.s && strchr(" (*$", before[-1]))
@@ -362,15 +381,18 @@ static bool find_only_number(const char *text, size_t n, struct answer_span *out
     if (before > l.s && strchr("-+/^=<>", before[-1]))
         return false;
     const char *after = last;
-    if (after < l.end && *after == '%')
-        after++;
+    if (after < l.end && (*after == '%' || starts(after, l.end, "\\%"))) {
+        after += *after == '%' ? 1 : 2;
+        last = after;
+    }
     if (after < l.end && !strchr(" .,!)*$;", *after))
         return false;
     while (after < l.end && *after == ' ')
         after++;
-    if (memchr(l.s, '\\', (size_t)(l.end - l.s)) || (after < l.end && strchr("-+/^=<>", *after)))
+    if (memchr(l.s, '\\', (size_t)(before - l.s)) || memchr(after, '\\', (size_t)(l.end - after)) ||
+        (after < l.end && strchr("-+/^=<>", *after)))
         return false;
-    return set_span(out, first, last < l.end && *last == '%' ? last + 1 : last, "only number");
+    return set_span(out, first, last, "only number");
 }
 
 /* The whole text, when it is one line and nothing but a value or a word. */

@@ -168,6 +168,8 @@ static bool add_conditions(struct matcher *m, struct part p, struct region *r)
 
 static bool add_region(struct matcher *m, struct part p, struct region *r)
 {
+    if (part_node(p)->kind == EXPR_ASSIGNMENT) /* x \in ... */
+        p = part_child(p, 0);
     const struct expr_node *n = part_node(p);
     if (n->kind == EXPR_CONSTANT && n->op == EXPR_EMPTY)
         return true;

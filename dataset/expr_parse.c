@@ -575,7 +575,9 @@ static bool is_doubtful_mixed(const struct expr_tree *t, uint16_t number, uint16
 static uint16_t parse_juxtaposed(struct parser *p, uint16_t before)
 {
     struct expr_tree *t = p->t;
-    if (p->tok->kind == TOKEN_NUMBER) {
+    const struct expr_node *last = &t->nodes[before];
+    bool factorial = last->kind == EXPR_CALL && last->op == EXPR_FACTORIAL; /* 2!3! */
+    if (p->tok->kind == TOKEN_NUMBER && !factorial) {
         if (!is_whole(t, before) || !plain_fraction_follows(p))
             return 0; /* "7 2" */
         uint16_t num = add_number(p, p->tok), den = add_number(p, p->tok + 2);
