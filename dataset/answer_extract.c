@@ -129,8 +129,8 @@ static const char *box_before(const char *text, const char *s)
 static bool find_boxed(const char *text, size_t n, struct answer_span *out)
 {
     const char *end = text + n;
-    for (const char *s = end; s-- > text;) {
-        const char *open = *s == '\\' ? past_command(s, end) : NULL;
+    for (const char *s = end; (s = memrchr(text, '\\', (size_t)(s - text)));) {
+        const char *open = past_command(s, end);
         if (!open)
             continue;
         if (*open != '{') {
@@ -164,10 +164,26 @@ static const char *line_end(const char *s, const char *end)
 static bool find_hashes(const char *text, size_t n, struct answer_span *out)
 {
     const char *end = text + n;
-    for (const char *s = end; s-- > text;)
+    for (const char *s = end; (s = memrchr(text, '#', (size_t)(s - text)));)
         if (starts(s, end, "####"))
             return set_span(out, s + 4, line_end(s, end), "####");
     return false;
+}
+
+/* Is this nothing but a value? */
+static bool is_value(const struct answer_span *a)
+{
+    struct answer_value v;
+    struct expr_tree t;
+    size_t stop = a->n && a->text[a->n - 1] == '.';
+    return a->n <= MAX_WHOLE && !memchr(a->text, '\n', a->n) &&
+           (answer_parse(a->text, a->n, &v) || expr_parse(a->text, a->n - stop, &t));
+}
+
+/* A heading, "#### Final answer", is passed over. */
+static bool find_value_after_hashes(const char *text, size_t n, struct answer_span *out)
+{
+    return find_hashes(text, n, out) && is_value(out);
 }
 
 /* The end of the sentence that begins at s: a line's end, ". " or "; ", or a reason. */
@@ -219,7 +235,9 @@ static bool find_answer_is(const char *text, size_t n, struct answer_span *out)
         "answer**",  "answer\n", "option is", "choice is", "answer would be"};
     const char *end = text + n;
     for (const char *s = end; s-- > text;) {
-        if (!strchr("aAoOcC", *s))
+        char first = *s | 32, second = s + 1 < end ? s[1] | 32 : 0; /* in lower case */
+        if ((first != 'a' || second != 'n') && (first != 'o' || second != 'p') &&
+            (first != 'c' || second != 'h'))
             continue;
         size_t best = 0;
         for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++) {
@@ -294,8 +312,9 @@ static bool between_marks(struct line l, const char *open, const char *close, st
     if (!from || !(to = memmem(from + len, (size_t)(l.end - from) - len, close, len)))
         return false;
     while (*open == '*' && (next = memmem(to + len, (size_t)(l.end - to) - len, open, len))) {
-        from = next;
-        to = memmem(from + len, (size_t)(l.end - from) - len, close, len);
+        if (!is_gap(to + len, next)) /* "**6** and **8**" is one answer */
+            from = next;
+        to = memmem(next + len, (size_t)(l.end - next) - len, close, len);
         if (!to)
             return false;
     }
@@ -398,20 +417,15 @@ static bool find_only_number(const char *text, size_t n, struct answer_span *out
 /* The whole text, when it is one line and nothing but a value or a word. */
 static bool find_whole(const char *text, size_t n, struct answer_span *out)
 {
-    if (!set_span(out, text, text + n, "whole") || out->n > MAX_WHOLE ||
-        memchr(out->text, '\n', out->n))
-        return false;
-    struct answer_value v;
-    struct expr_tree t;
-    size_t stop = out->text[out->n - 1] == '.';
-    return answer_parse(out->text, out->n, &v) || text_is_word(out->text, out->n) ||
-           expr_parse(out->text, out->n - stop, &t);
+    return set_span(out, text, text + n, "whole") &&
+           (is_value(out) || (out->n <= MAX_WHOLE && text_is_word(out->text, out->n)));
 }
 
 bool answer_extract(const char *text, size_t n, struct answer_span *out)
 {
-    return find_boxed(text, n, out) || find_hashes(text, n, out) || find_answer_is(text, n, out) ||
-           find_whole(text, n, out) || find_displayed(text, n, out) || find_marked(text, n, out) ||
+    return find_boxed(text, n, out) || find_value_after_hashes(text, n, out) ||
+           find_answer_is(text, n, out) || find_whole(text, n, out) ||
+           find_displayed(text, n, out) || find_marked(text, n, out) ||
            find_only_number(text, n, out);
 }
 

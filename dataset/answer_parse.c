@@ -239,11 +239,12 @@ static bool parse_unsigned(struct parser *p, struct answer_value *v)
     char close = *p->s == '{' ? '}' : *p->s == '(' ? ')' : 0;
     if (!close)
         return *p->s == ANSWER_FRAC ? parse_frac(p, v) : parse_plain(p, v);
-    p->s++;
+    const char *inner = ++p->s;
     if (!parse_signed(p, v))
         return false;
     skip_space(p);
-    return *p->s++ == close;
+    bool pair = close == ')' && memchr(inner, ',', (size_t)(p->s - inner)); /* (1,234) */
+    return *p->s++ == close && !pair;
 }
 
 static const char *currency_name(char c)
@@ -282,67 +283,7 @@ static bool parse_signed(struct parser *p, struct answer_value *v)
     return true;
 }
 
-/* Words that are no unit after a number: they change its value or leave it open. */
-static const char *const not_units[] = {
-    "and",        "or",
-    "to",         "times",
-    "plus",       "minus",
-    "over",       "point",
-    "half",       "halves",
-    "third",      "thirds",
-    "fourth",     "fourths",
-    "quarter",    "quarters",
-    "fifth",      "fifths",
-    "sixth",      "sixths",
-    "seventh",    "eighth",
-    "eighths",    "ninth",
-    "tenth",      "tenths",
-    "hundredth",  "hundredths",
-    "dozen",      "dozens",
-    "score",      "gross",
-    "squared",    "cubed",
-    "sqrt",       "root",
-    "pi",         "sin",
-    "cos",        "tan",
-    "log",        "ln",
-    "exp",        "mod",
-    "modulo",     "not",
-    "no",         "more",
-    "less",       "fewer",
-    "than",       "remainder",
-    "about",      "but",
-    "if",         "when",
-    "because",    "is",
-    "are",        "was",
-    "then",       "where",
-    "with",       "except",
-    "out",        "factorial",
-    "infinity",   "hundreds",
-    "thousands",  "millions",
-    "base",       "divided",
-    "multiplied", "power",
-    "into",       "as",
-    "versus",     "vs",
-    "th",         "st",
-    "nd",         "rd",
-    "by",         "below",
-    "under",      "negative",
-    "tens",       "theta",
-    "alpha",      "beta",
-    "thousandth", "thousandths",
-    "billions",   "approximately",
-};
-
-/* Short units. Only these may stand without a space after the number, since "5ab" may be a product.
- */
-static const char *const short_units[] = {
-    "cm",      "mm",      "km",    "kg",    "mg",     "ml",   "ft",     "in",     "lb",
-    "lbs",     "oz",      "mi",    "mph",   "kph",    "hr",   "hrs",    "min",    "mins",
-    "sec",     "secs",    "am",    "pm",    "hours",  "hour", "days",   "day",    "minutes",
-    "seconds", "dollars", "cents", "miles", "meters", "feet", "inches", "pounds", "years",
-    "weeks",   "months",  "kwh",   "usd",   "km/h",   "m/s",  "cm^2",   "cm^3",
-};
-
+/* Words that multiply the number before them. */
 struct multiplier {
     const char *word;
     int exponent;
@@ -350,28 +291,6 @@ struct multiplier {
 static const struct multiplier multipliers[] = {
     {"hundred", 2}, {"thousand", 3}, {"million", 6}, {"billion", 9}, {"trillion", 12},
 };
-
-static bool is_in(const char *word, const char *const *list, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!strcmp(word, list[i]))
-            return true;
-    return false;
-}
-#define IS_IN(word, list) is_in(word, list, sizeof(list) / sizeof *(list))
-
-bool value_is_short_unit(const char *word)
-{
-    return IS_IN(word, short_units);
-}
-
-bool value_is_no_unit(const char *word)
-{
-    for (size_t i = 0; i < sizeof multipliers / sizeof *multipliers; i++)
-        if (!strcmp(word, multipliers[i].word))
-            return true;
-    return IS_IN(word, not_units);
-}
 
 /* A unit's word: letters, with "." "-" "'" "/" between or after them. Lower-case into word. */
 static size_t scan_word(const char *s, char *word, size_t cap)
@@ -459,10 +378,7 @@ static bool parse_word(struct parser *p, struct answer_value *v, bool first, boo
     }
     if (first && (!strcmp(word, "degree") || !strcmp(word, "degrees")))
         return add_unit(v, "deg");
-    for (size_t i = 0; i < sizeof multipliers / sizeof *multipliers; i++)
-        if (!strcmp(word, multipliers[i].word))
-            return false;
-    if (IS_IN(word, not_units) || (!spaced && !IS_IN(word, short_units)))
+    if (unit_is_none(word) || (!spaced && !unit_is_short(word)))
         return false;
     return parse_unit_power(p, word, sizeof word) && add_unit(v, word);
 }

@@ -1,6 +1,6 @@
 #include "dataset/answer_tree.h"
+#include "dataset/answer_value.h"
 
-#include <ctype.h>
 #include <string.h>
 
 static enum answer_verdict unknown(struct matcher *m, const char *why)
@@ -40,6 +40,14 @@ static bool is_capital(struct part p)
 {
     uint32_t name = part_node(p)->name;
     return kind_of(p) == EXPR_VARIABLE && name >= 'A' && name <= 'J';
+}
+
+/* Values that no expression can equal. */
+static bool is_structure(struct part p)
+{
+    int kind = kind_of(p);
+    return kind == EXPR_SEQUENCE || kind == EXPR_JOIN || kind == EXPR_MATRIX ||
+           (kind == EXPR_CONSTANT && part_node(p)->op >= EXPR_REALS);
 }
 
 /* ---- lists and sets ---- */
@@ -146,6 +154,15 @@ static enum answer_verdict unordered(struct matcher *m, const struct items *a,
     return correct(m);
 }
 
+/* Letters of a choice, which may also be written in one word: ABD. */
+static bool are_letters(const struct items *all)
+{
+    for (int i = 0; i < all->n; i++)
+        if (!is_capital(all->part[i]))
+            return false;
+    return all->n > 1;
+}
+
 static bool has_units(const struct items *all)
 {
     for (int i = 0; i < all->n; i++)
@@ -167,6 +184,13 @@ static enum answer_verdict compare_lists(struct matcher *m, struct part a, struc
                    : unknown(m, "values without names");
     if (x.n != y.n && (has_units(&x) || has_units(&y))) /* 5 apples and 3 pears */
         return unknown(m, "another number of quantities");
+    if ((x.n == 1 && are_letters(&y)) || (y.n == 1 && are_letters(&x)))
+        return is_capital(x.part[0]) && is_capital(y.part[0])
+                   ? wrong(m, "another number of letters")
+                   : unknown(m, "letters against another kind of answer");
+    if (is_set(a) != is_set(b) &&
+        is_structure(is_set(a) ? b : a)) /* the set that holds a set is not that set */
+        return unknown(m, "a set against its element");
     bool braces = part_node(a)->open == '{' && part_node(b)->open == '{';
     return unordered(m, &x, &y, braces);
 }
@@ -247,25 +271,9 @@ static struct stripped strip(struct part p)
     }
 }
 
-/* The same letters and digits, a plural s aside? */
 static bool same_units(const struct stripped *a, const struct stripped *b)
 {
-    size_t i = 0, k = 0;
-    for (;;) {
-        while (i < a->n_unit && !isalnum((unsigned char)a->unit[i]))
-            i++;
-        while (k < b->n_unit && !isalnum((unsigned char)b->unit[k]))
-            k++;
-        if (i == a->n_unit || k == b->n_unit)
-            break;
-        if (tolower((unsigned char)a->unit[i]) != tolower((unsigned char)b->unit[k]))
-            return false;
-        i++;
-        k++;
-    }
-    if (i < a->n_unit)
-        return i + 1 == a->n_unit && a->unit[i] == 's';
-    return k == b->n_unit || (k + 1 == b->n_unit && b->unit[k] == 's');
+    return unit_is_same(a->unit, a->n_unit, b->unit, b->n_unit);
 }
 
 /* p per cent against a bare number. The sign is often left out, but 1% for 1 may be a mistake. */
@@ -432,7 +440,8 @@ static enum answer_verdict compare_solved(struct matcher *m, struct part equatio
     struct part left = part_child(equation, 0), right = left;
     for (int i = 1; part_child(equation, i).node; i++)
         right = part_child(equation, i);
-    if (part_variables(left, names) == 1 || part_variables(right, names) != 0)
+    bool named = kind_of(left) == EXPR_CALL || kind_of(left) == EXPR_LOG_BASE; /* |z| = 2 */
+    if ((part_variables(left, names) == 1 && !named) || part_variables(right, names) != 0)
         return unknown(m, "an equation against a value");
     return part_compare(m, right, other);
 }
@@ -464,14 +473,6 @@ static enum answer_verdict compare_equations(struct matcher *m, struct part a, s
     return compare_relations(m, a, b);
 }
 
-/* Values that no expression can equal. */
-static bool is_structure(struct part p)
-{
-    int kind = kind_of(p);
-    return kind == EXPR_SEQUENCE || kind == EXPR_JOIN || kind == EXPR_MATRIX ||
-           (kind == EXPR_CONSTANT && part_node(p)->op >= EXPR_REALS);
-}
-
 static enum answer_verdict compare_structures(struct matcher *m, struct part a, struct part b)
 {
     if (is_tuple(a) && is_tuple(b))
@@ -483,13 +484,25 @@ static enum answer_verdict compare_structures(struct matcher *m, struct part a, 
     return wrong(m, "another kind of answer");
 }
 
+/* x > 3 and y > 3 */
+static bool other_names(struct part a, struct part b)
+{
+    uint32_t names_a[16], names_b[16];
+    return part_variables(a, names_a) == 1 && part_variables(b, names_b) == 1 &&
+           names_a[0] != names_b[0];
+}
+
 static enum answer_verdict compare_kinds(struct matcher *m, struct part a, struct part b)
 {
+    if (kind_of(a) == EXPR_ASSIGNMENT && is_structure(b)) /* S = {1, 2} */
+        return part_compare(m, part_child(a, 0), b);
+    if (kind_of(b) == EXPR_ASSIGNMENT && is_structure(a))
+        return part_compare(m, a, part_child(b, 0));
     if (part_is_region(a) || part_is_region(b)) {
         bool readable;
         enum answer_verdict v = part_regions(m, a, b, &readable);
         if (readable)
-            return v;
+            return v == ANSWER_CORRECT && other_names(a, b) ? unknown(m, "other variables") : v;
         if (is_solved_kind(a) && is_solved_kind(b) && !is_set(a) && !is_set(b))
             return unknown(m, "a set against another kind of answer");
     }

@@ -89,28 +89,6 @@ struct answer_value value_power_of_ten(int exponent)
     return v;
 }
 
-/* Does a match b, plural endings aside? */
-static bool same_word(const char *a, size_t na, const char *b, size_t nb)
-{
-    if (na > nb)
-        return same_word(b, nb, a, na);
-    return !memcmp(a, b, na) && (na == nb || (nb == na + 1 && b[na] == 's' && na > 1) ||
-                                 (nb == na + 2 && b[na] == 'e' && b[na + 1] == 's' && na > 2));
-}
-
-/* Is one unit the other, or its beginning ("dollar" of "dollars per hour")? */
-static bool same_unit(const char *a, const char *b)
-{
-    while (*a && *b) {
-        size_t na = strcspn(a, " "), nb = strcspn(b, " ");
-        if (!same_word(a, na, b, nb))
-            return false;
-        a += na + (a[na] == ' ');
-        b += nb + (b[nb] == ' ');
-    }
-    return true;
-}
-
 /* -1: differ; 0: too close to tell; 1: equal. */
 static int compare(const struct answer_value *a, const struct answer_value *b)
 {
@@ -143,14 +121,19 @@ static bool is_doubtful(const char *unit)
     if (!n || n > 2)
         return false;
     memcpy(word, unit, n);
-    return !value_is_short_unit(word);
+    return !unit_is_short(word);
 }
 
 enum answer_verdict answer_equal(const struct answer_value *a, const struct answer_value *gold,
                                  const char **why)
 {
-    if (*a->unit && *gold->unit && !same_unit(a->unit, gold->unit)) {
+    if (*a->unit && *gold->unit &&
+        !unit_is_same(a->unit, strlen(a->unit), gold->unit, strlen(gold->unit))) {
         *why = "the units differ";
+        return ANSWER_UNKNOWN;
+    }
+    if (a->percent != gold->percent && (*a->unit || *gold->unit)) {
+        *why = "a percentage against a quantity";
         return ANSWER_UNKNOWN;
     }
     int same = a->percent == gold->percent ? compare(a, gold)

@@ -28,10 +28,14 @@ bool answer_clean(const char *s, size_t n, char *out);
 bool answer_parse(const char *s, size_t n, struct answer_value *v);
 
 /* Is word one of the common short units, such as cm or lbs? */
-bool value_is_short_unit(const char *word);
+bool unit_is_short(const char *word);
 
 /* Is word one that changes a number's value or leaves it open, such as "dozen" or "or"? */
-bool value_is_no_unit(const char *word);
+bool unit_is_none(const char *word);
+
+/* Are two units the same words, plurals and usual abbreviations aside, or is one the beginning of
+ * the other ("dollars" of "dollars per hour")? dataset/answer_unit.c. */
+bool unit_is_same(const char *a, size_t n_a, const char *b, size_t n_b);
 
 /* Arithmetic, exact while it fits (dataset/answer_value.c). divide is false for a zero divisor. */
 void value_set_ratio(struct answer_value *v, __int128 num, __int128 den);

@@ -59,7 +59,7 @@ static bool ratio_power(const struct expr_ratio *base, const struct expr_ratio *
     int n = (int)(e->num < 0 ? -e->num : e->num);
     if (e->num < 0 && !ratio_make(base->den, base->num, &x))
         return false;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) /* over by 127 steps, unless the base is 0 or 1 */
         if (!ratio_multiply(&power, &x, &power))
             return false;
     *out = power;
@@ -413,6 +413,8 @@ bool expr_value(struct expr_env *env, uint16_t i, value *z)
 {
     if (!i || --*env->steps < 0 || !node_value(env, &env->tree->nodes[i], z))
         return false;
+    if (cimagl(*z) == 0)
+        *z = creall(*z); /* -0i would choose the other side of a branch cut */
     long double size = cabsl(*z);
     env->largest = fmaxl(env->largest, size);
     return isfinite(size);

@@ -1,5 +1,4 @@
-#include "dataset/expr.h"
-#include "dataset/answer_value.h"
+#include "dataset/expr_words.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -25,235 +24,6 @@ static bool is_letter(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
-
-/* What happens to a command's argument or a word. */
-enum action {
-    SKIP = 1, /* as if it were not there */
-    SPACE,
-    WORDS,       /* {words} */
-    DELIMITER,   /* \left, \right: also without the dot that follows */
-    ENVIRONMENT, /* \begin{name}, \end{name} */
-    BLACKBOARD,  /* \mathbb{R} */
-    OPERATOR,    /* \operatorname{name} */
-    DROP,        /* with its {argument} */
-    EMIT
-};
-
-struct command {
-    const char *name;
-    uint8_t action, kind, op;
-};
-
-/* Sorted by name, for bsearch. */
-static const struct command commands[] = {
-    {"Big", SKIP},
-    {"Bigg", SKIP},
-    {"Biggl", SKIP},
-    {"Biggr", SKIP},
-    {"Bigl", SKIP},
-    {"Bigr", SKIP},
-    {"Longrightarrow", EMIT, TOKEN_SYMBOL},
-    {"angle", EMIT, TOKEN_SYMBOL},
-    {"approx", EMIT, TOKEN_RELATION, '~'},
-    {"arccos", EMIT, TOKEN_FUNCTION, EXPR_ARCCOS},
-    {"arccot", EMIT, TOKEN_FUNCTION, EXPR_ARCCOT},
-    {"arccsc", EMIT, TOKEN_FUNCTION, EXPR_ARCCSC},
-    {"arcsec", EMIT, TOKEN_FUNCTION, EXPR_ARCSEC},
-    {"arcsin", EMIT, TOKEN_FUNCTION, EXPR_ARCSIN},
-    {"arctan", EMIT, TOKEN_FUNCTION, EXPR_ARCTAN},
-    {"ast", EMIT, '*'},
-    {"bar", EMIT, TOKEN_BAR, 1},
-    {"begin", ENVIRONMENT, TOKEN_MATRIX_BEGIN},
-    {"bf", SKIP},
-    {"big", SKIP},
-    {"bigcup", EMIT, TOKEN_UNION},
-    {"bigg", SKIP},
-    {"biggl", SKIP},
-    {"biggr", SKIP},
-    {"bigl", SKIP},
-    {"bigr", SKIP},
-    {"binom", EMIT, TOKEN_BINOMIAL},
-    {"bm", SKIP},
-    {"boldsymbol", SKIP},
-    {"boxed", SKIP},
-    {"cap", EMIT, TOKEN_INTERSECTION},
-    {"cdot", EMIT, '*'},
-    {"cfrac", EMIT, TOKEN_FRACTION},
-    {"circ", EMIT, TOKEN_DEGREE},
-    {"colon", EMIT, ':'},
-    {"cos", EMIT, TOKEN_FUNCTION, EXPR_COS},
-    {"cosh", EMIT, TOKEN_FUNCTION, EXPR_COSH},
-    {"cot", EMIT, TOKEN_FUNCTION, EXPR_COT},
-    {"csc", EMIT, TOKEN_FUNCTION, EXPR_CSC},
-    {"cup", EMIT, TOKEN_UNION},
-    {"dbinom", EMIT, TOKEN_BINOMIAL},
-    {"degree", EMIT, TOKEN_DEGREE},
-    {"dfrac", EMIT, TOKEN_FRACTION},
-    {"displaystyle", SKIP},
-    {"div", EMIT, '/'},
-    {"emptyset", EMIT, TOKEN_CONSTANT, EXPR_EMPTY},
-    {"end", ENVIRONMENT, TOKEN_MATRIX_END},
-    {"exp", EMIT, TOKEN_FUNCTION, EXPR_EXP},
-    {"fbox", SKIP},
-    {"frac", EMIT, TOKEN_FRACTION},
-    {"ge", EMIT, TOKEN_RELATION, 'g'},
-    {"geq", EMIT, TOKEN_RELATION, 'g'},
-    {"geqslant", EMIT, TOKEN_RELATION, 'g'},
-    {"gt", EMIT, TOKEN_RELATION, '>'},
-    {"hat", EMIT, TOKEN_BAR, 2},
-    {"hbox", WORDS},
-    {"hspace", DROP},
-    {"in", EMIT, TOKEN_RELATION, 'e'},
-    {"infty", EMIT, TOKEN_CONSTANT, EXPR_INFINITY},
-    {"it", SKIP},
-    {"langle", EMIT, '('},
-    {"lbrace", EMIT, TOKEN_SET_OPEN},
-    {"lbrack", EMIT, '['},
-    {"lceil", EMIT, TOKEN_CEILING, '('},
-    {"le", EMIT, TOKEN_RELATION, 'l'},
-    {"left", DELIMITER},
-    {"leq", EMIT, TOKEN_RELATION, 'l'},
-    {"leqslant", EMIT, TOKEN_RELATION, 'l'},
-    {"lfloor", EMIT, TOKEN_FLOOR, '('},
-    {"lg", EMIT, TOKEN_FUNCTION, EXPR_LOG},
-    {"limits", SKIP},
-    {"ln", EMIT, TOKEN_FUNCTION, EXPR_LN},
-    {"log", EMIT, TOKEN_FUNCTION, EXPR_LOG},
-    {"lt", EMIT, TOKEN_RELATION, '<'},
-    {"lvert", EMIT, '|'},
-    {"mathbb", BLACKBOARD},
-    {"mathbf", SKIP},
-    {"mathcal", SKIP},
-    {"mathit", SKIP},
-    {"mathrm", WORDS},
-    {"mathsf", SKIP},
-    {"mbox", WORDS},
-    {"mid", EMIT, '|'},
-    {"middle", DELIMITER},
-    {"mp", EMIT, TOKEN_PLUS_MINUS, '-'},
-    {"ne", EMIT, TOKEN_RELATION, 'n'},
-    {"neq", EMIT, TOKEN_RELATION, 'n'},
-    {"operatorname", OPERATOR},
-    {"overline", EMIT, TOKEN_BAR, 1},
-    {"overrightarrow", SKIP},
-    {"phantom", DROP},
-    {"pi", EMIT, TOKEN_CONSTANT, EXPR_PI},
-    {"pm", EMIT, TOKEN_PLUS_MINUS, '+'},
-    {"qquad", SPACE},
-    {"quad", SPACE},
-    {"rangle", EMIT, ')'},
-    {"rbrace", EMIT, TOKEN_SET_CLOSE},
-    {"rbrack", EMIT, ']'},
-    {"rceil", EMIT, TOKEN_CEILING, ')'},
-    {"rfloor", EMIT, TOKEN_FLOOR, ')'},
-    {"right", DELIMITER},
-    {"rm", SKIP},
-    {"rvert", EMIT, '|'},
-    {"sec", EMIT, TOKEN_FUNCTION, EXPR_SEC},
-    {"sin", EMIT, TOKEN_FUNCTION, EXPR_SIN},
-    {"sinh", EMIT, TOKEN_FUNCTION, EXPR_SINH},
-    {"sqrt", EMIT, TOKEN_ROOT},
-    {"star", EMIT, '*'},
-    {"tan", EMIT, TOKEN_FUNCTION, EXPR_TAN},
-    {"tanh", EMIT, TOKEN_FUNCTION, EXPR_TANH},
-    {"tbinom", EMIT, TOKEN_BINOMIAL},
-    {"text", WORDS},
-    {"textbf", WORDS},
-    {"textit", WORDS},
-    {"textnormal", WORDS},
-    {"textrm", WORDS},
-    {"textsf", WORDS},
-    {"textstyle", SKIP},
-    {"tfrac", EMIT, TOKEN_FRACTION},
-    {"tilde", EMIT, TOKEN_BAR, 3},
-    {"times", EMIT, '*'},
-    {"to", EMIT, TOKEN_SYMBOL},
-    {"triangle", EMIT, TOKEN_SYMBOL},
-    {"underline", SKIP},
-    {"varnothing", EMIT, TOKEN_CONSTANT, EXPR_EMPTY},
-    {"vec", SKIP},
-    {"vert", EMIT, '|'},
-};
-
-static const char *const greek[] = {
-    "alpha",      "beta",   "chi",      "delta", "epsilon", "eta",   "gamma", "kappa", "lambda",
-    "mu",         "nu",     "omega",    "phi",   "psi",     "rho",   "sigma", "tau",   "theta",
-    "varepsilon", "varphi", "vartheta", "xi",    "zeta",    "Gamma", "Delta", "Theta", "Lambda",
-    "Omega",      "Phi",    "Psi",      "Sigma", "Pi",      "ell"};
-
-/* Plain words with a meaning, in any case. */
-static const struct command plain_words[] = {
-    {"sin", EMIT, TOKEN_FUNCTION, EXPR_SIN},
-    {"cos", EMIT, TOKEN_FUNCTION, EXPR_COS},
-    {"tan", EMIT, TOKEN_FUNCTION, EXPR_TAN},
-    {"cot", EMIT, TOKEN_FUNCTION, EXPR_COT},
-    {"sec", EMIT, TOKEN_FUNCTION, EXPR_SEC},
-    {"csc", EMIT, TOKEN_FUNCTION, EXPR_CSC},
-    {"arcsin", EMIT, TOKEN_FUNCTION, EXPR_ARCSIN},
-    {"arccos", EMIT, TOKEN_FUNCTION, EXPR_ARCCOS},
-    {"arctan", EMIT, TOKEN_FUNCTION, EXPR_ARCTAN},
-    {"ln", EMIT, TOKEN_FUNCTION, EXPR_LN},
-    {"log", EMIT, TOKEN_FUNCTION, EXPR_LOG},
-    {"exp", EMIT, TOKEN_FUNCTION, EXPR_EXP},
-    {"cis", EMIT, TOKEN_FUNCTION, EXPR_CIS},
-    {"sqrt", EMIT, TOKEN_FUNCTION, EXPR_SQRT},
-    {"cbrt", EMIT, TOKEN_FUNCTION, EXPR_CBRT},
-    {"abs", EMIT, TOKEN_FUNCTION, EXPR_ABSOLUTE},
-    {"pi", EMIT, TOKEN_CONSTANT, EXPR_PI},
-    {"infinity", EMIT, TOKEN_CONSTANT, EXPR_INFINITY},
-    {"infty", EMIT, TOKEN_CONSTANT, EXPR_INFINITY},
-    {"inf", EMIT, TOKEN_CONSTANT, EXPR_INFINITY},
-    {"and", EMIT, TOKEN_AND},
-    {"or", EMIT, TOKEN_OR},
-    {"union", EMIT, TOKEN_UNION},
-    {"degrees", EMIT, TOKEN_DEGREE},
-    {"degree", EMIT, TOKEN_DEGREE},
-    {"percent", EMIT, '%'},
-};
-
-/* Short words of prose and units, which are no products of variables. */
-static const char *const short_words[] = {
-    "is", "no", "the", "to",  "yes", "odd", "of",  "if",  "for", "are", "not", "was", "by",  "am",
-    "pm", "it", "at",  "one", "two", "six", "ten", "mod", "all", "red", "per", "sq",  "gal", "out"};
-
-static const struct {
-    const char *utf8;
-    uint8_t kind, op;
-    uint32_t name;
-} characters[] = {
-    {"\u2212", '-'},
-    {"\u2013", '-'},
-    {"\u00D7", '*'},
-    {"\u00B7", '*'},
-    {"\u22C5", '*'},
-    {"\u00F7", '/'},
-    {"\u03C0", TOKEN_CONSTANT, EXPR_PI},
-    {"\u221E", TOKEN_CONSTANT, EXPR_INFINITY},
-    {"\u221A", TOKEN_ROOT},
-    {"\u00B0", TOKEN_DEGREE},
-    {"\u2264", TOKEN_RELATION, 'l'},
-    {"\u2265", TOKEN_RELATION, 'g'},
-    {"\u2260", TOKEN_RELATION, 'n'},
-    {"\u2208", TOKEN_RELATION, 'e'},
-    {"\u2248", TOKEN_RELATION, '~'},
-    {"\u00B1", TOKEN_PLUS_MINUS, '+'},
-    {"\u222A", TOKEN_UNION},
-    {"\u2229", TOKEN_INTERSECTION},
-    {"\u2205", TOKEN_CONSTANT, EXPR_EMPTY},
-    {"\u211D", TOKEN_CONSTANT, EXPR_REALS},
-    {"\u03B8", TOKEN_VARIABLE, 0, 0x3b8},
-    {"\u03B1", TOKEN_VARIABLE, 0, 0x3b1},
-    {"\u03B2", TOKEN_VARIABLE, 0, 0x3b2},
-    {"\u03BB", TOKEN_VARIABLE, 0, 0x3bb},
-    {"\u00B2", '^', '2'},
-    {"\u00B3", '^', '3'},
-    {"\u20AC", TOKEN_CURRENCY},
-    {"\u00A3", TOKEN_CURRENCY},
-    {"\u00A0", 0},
-    {"\u2009", 0},
-    {"\u202F", 0},
-    {"\u2061", 0},
-};
 
 static bool emit(struct lexer *l, uint8_t kind, uint8_t op, const char *at, size_t n, uint32_t name)
 {
@@ -328,14 +98,6 @@ static const char *lex_number(struct lexer *l, const char *s, const char *end)
     return emit(l, TOKEN_NUMBER, repeats, start, (size_t)(s - start), 0) ? s : NULL;
 }
 
-static bool is_listed(const char *word, const char *const *list, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!strcmp(word, list[i]))
-            return true;
-    return false;
-}
-
 /* "p.m.", "A.M.": its length, or 0. */
 static size_t half_day(const char *s, const char *end)
 {
@@ -358,11 +120,10 @@ static const char *lex_letters(struct lexer *l, const char *s, const char *end)
         for (size_t i = 0; i < m; i++)
             word[i] = (char)tolower((unsigned char)s[i]);
         word[m] = 0;
-        for (size_t i = 0; i < sizeof plain_words / sizeof *plain_words; i++)
-            if (!strcmp(word, plain_words[i].name))
-                return emit(l, plain_words[i].kind, plain_words[i].op, s, n, 0) ? s + n : NULL;
-        if (n > 3 || value_is_short_unit(word) ||
-            is_listed(word, short_words, sizeof short_words / sizeof *short_words)) {
+        const struct expr_command *known = expr_find_word(word);
+        if (known)
+            return emit(l, known->kind, known->op, s, n, 0) ? s + n : NULL;
+        if (n > 3 || expr_is_short_word(word)) {
             /* words with ' or - inside go on */
             while (s + n + 1 < end && (s[n] == '\'' || s[n] == '-') && is_letter(s[n + 1]))
                 for (n++; s + n < end && is_letter(s[n]);)
@@ -463,13 +224,8 @@ static const char *lex_words(struct lexer *l, const char *s, const char *end, in
     return close + 1;
 }
 
-static int by_name(const void *key, const void *c)
-{
-    return strcmp(key, ((const struct command *)c)->name);
-}
-
 static const char *lex_environment(struct lexer *l, const char *s, const char *end,
-                                   const struct command *c)
+                                   const struct expr_command *c)
 {
     static const char *const names[] = {"{pmatrix}", "{bmatrix}",     "{matrix}",
                                         "{Bmatrix}", "{smallmatrix}", "{array}"};
@@ -534,41 +290,40 @@ static const char *lex_command(struct lexer *l, const char *s, const char *end, 
     name[n] = 0;
     const char *at = s;
     s += n;
-    const struct command *c =
-        bsearch(name, commands, sizeof commands / sizeof *commands, sizeof *commands, by_name);
+    const struct expr_command *c = expr_find_command(name);
     if (!c) {
-        if (!is_listed(name, greek, sizeof greek / sizeof *greek))
+        if (!expr_is_greek(name))
             return NULL;
         return emit(l, TOKEN_VARIABLE, 0, at, n, hash(name, n)) ? s : NULL;
     }
-    switch ((enum action)c->action) {
-    case SKIP:
+    switch ((enum expr_action)c->action) {
+    case ACT_SKIP:
         return s;
-    case SPACE:
+    case ACT_SPACE:
         l->spaced = true;
         return s;
-    case DELIMITER:
+    case ACT_DELIMITER:
         return s < end && *s == '.' ? s + 1 : s;
-    case WORDS:
+    case ACT_WORDS:
         return lex_words(l, s, end, depth);
-    case ENVIRONMENT:
+    case ACT_ENVIRONMENT:
         return lex_environment(l, s, end, c);
-    case BLACKBOARD:
+    case ACT_BLACKBOARD:
         s += s < end && *s == ' ';
         if (starts(s, end, "{R}"))
             return emit(l, TOKEN_CONSTANT, EXPR_REALS, at, n, 0) ? s + 3 : NULL;
         if (end - s < 3 || *s != '{' || !is_letter(s[1]) || s[2] != '}')
             return NULL;
         return emit(l, TOKEN_VARIABLE, 0, s, 3, hash(s, 3)) ? s + 3 : NULL;
-    case OPERATOR: {
+    case ACT_OPERATOR: {
         const char *close = s < end && *s == '{' ? closing(s, end) : NULL;
         return close && lex_letters(l, s + 1, close) == close ? close + 1 : NULL;
     }
-    case DROP: {
+    case ACT_DROP: {
         const char *close = s < end && *s == '{' ? closing(s, end) : NULL;
         return close ? close + 1 : NULL;
     }
-    case EMIT:
+    case ACT_EMIT:
         return emit(l, c->kind, c->op, at, n, 0) ? s : NULL;
     }
     return NULL;
@@ -576,23 +331,28 @@ static const char *lex_command(struct lexer *l, const char *s, const char *end, 
 
 static const char *lex_unicode(struct lexer *l, const char *s, const char *end)
 {
-    for (size_t i = 0; i < sizeof characters / sizeof *characters; i++) {
-        if (!starts(s, end, characters[i].utf8))
-            continue;
-        const char *next = s + strlen(characters[i].utf8);
-        if (!characters[i].kind) {
-            l->spaced = true;
-            return next;
-        }
-        if (characters[i].kind == '^') /* a power written small */
-            return emit(l, '^', 0, s, 1, 0) &&
-                           emit(l, TOKEN_NUMBER, 0, s, 0, (uint32_t)(characters[i].op - '0'))
-                       ? next
-                       : NULL;
-        return emit(l, characters[i].kind, characters[i].op, s, 1, characters[i].name) ? next
-                                                                                       : NULL;
+    const struct expr_character *c = expr_find_character(s, end);
+    if (!c)
+        return NULL;
+    const char *next = s + strlen(c->utf8);
+    if (!c->kind) {
+        l->spaced = true;
+        return next;
     }
-    return NULL;
+    if (c->kind == '^')
+        return emit(l, '^', 0, s, 1, 0) && emit(l, TOKEN_NUMBER, 0, s, 0, (uint32_t)(c->op - '0'))
+                   ? next
+                   : NULL;
+    return emit(l, c->kind, c->op, s, 1, c->name) ? next : NULL;
+}
+
+/* "2**3" and "2 ** 3" are powers; "**6** and **8**" is bold type. */
+static bool is_power(const struct lexer *l, const char *s, const char *end)
+{
+    bool spaced = end - s > 2 && s[2] == ' ';
+    const char *next = s + 2 + spaced;
+    return l->n && spaced == l->spaced && next < end &&
+           (isalnum((unsigned char)*next) || strchr("({\\-", *next));
 }
 
 /* Plain relations and "**". */
@@ -608,6 +368,8 @@ static const char *lex_operator(struct lexer *l, const char *s, const char *end)
         {">", TOKEN_RELATION, '>'},    {"**", '^', 0},
         {"+-", TOKEN_PLUS_MINUS, '+'},
     };
+    if (starts(s, end, "**") && !is_power(l, s, end))
+        return s + 2;
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)
         if (starts(s, end, operators[i].text)) {
             size_t n = strlen(operators[i].text);

@@ -1,0 +1,155 @@
+/* The words after a number. */
+#include "dataset/answer_value.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* Words that are no unit after a number: they change its value or leave it open. */
+static const char *const not_units[] = {
+    "and",        "or",
+    "to",         "times",
+    "plus",       "minus",
+    "over",       "point",
+    "half",       "halves",
+    "third",      "thirds",
+    "fourth",     "fourths",
+    "quarter",    "quarters",
+    "fifth",      "fifths",
+    "sixth",      "sixths",
+    "seventh",    "eighth",
+    "eighths",    "ninth",
+    "tenth",      "tenths",
+    "hundredth",  "hundredths",
+    "dozen",      "dozens",
+    "score",      "gross",
+    "squared",    "cubed",
+    "sqrt",       "root",
+    "pi",         "sin",
+    "cos",        "tan",
+    "log",        "ln",
+    "exp",        "mod",
+    "modulo",     "not",
+    "no",         "more",
+    "less",       "fewer",
+    "than",       "remainder",
+    "about",      "but",
+    "if",         "when",
+    "because",    "is",
+    "are",        "was",
+    "then",       "where",
+    "with",       "except",
+    "out",        "factorial",
+    "infinity",   "hundreds",
+    "thousands",  "millions",
+    "base",       "divided",
+    "multiplied", "power",
+    "into",       "as",
+    "versus",     "vs",
+    "th",         "st",
+    "nd",         "rd",
+    "by",         "below",
+    "under",      "negative",
+    "tens",       "theta",
+    "alpha",      "beta",
+    "thousandth", "thousandths",
+    "billions",   "approximately",
+    "hundred",    "thousand",
+    "million",    "billion",
+    "trillion",
+};
+
+/* Short units. Only these may stand without a space after the number, since "5ab" may be a product.
+ */
+static const char *const short_units[] = {
+    "cm",      "mm",      "km",    "kg",    "mg",     "ml",   "ft",     "in",     "lb",
+    "lbs",     "oz",      "mi",    "mph",   "kph",    "hr",   "hrs",    "min",    "mins",
+    "sec",     "secs",    "am",    "pm",    "hours",  "hour", "days",   "day",    "minutes",
+    "seconds", "dollars", "cents", "miles", "meters", "feet", "inches", "pounds", "years",
+    "weeks",   "months",  "kwh",   "usd",   "km/h",   "m/s",  "cm^2",   "cm^3",
+};
+
+static bool is_in(const char *word, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(word, list[i]))
+            return true;
+    return false;
+}
+
+bool unit_is_short(const char *word)
+{
+    return is_in(word, short_units, sizeof short_units / sizeof *short_units);
+}
+
+bool unit_is_none(const char *word)
+{
+    return is_in(word, not_units, sizeof not_units / sizeof *not_units);
+}
+
+/* The next word of letters or digits in lower case, by its usual short form; false at the end. */
+static bool next_word(const char **s, const char *end, char *word, size_t cap)
+{
+    static const struct {
+        const char *word, *as;
+    } forms[] = {
+        {"inches", "in"},      {"inch", "in"},       {"feet", "ft"},      {"foot", "ft"},
+        {"hours", "hr"},       {"hour", "hr"},       {"hrs", "hr"},       {"h", "hr"},
+        {"minutes", "min"},    {"minute", "min"},    {"mins", "min"},     {"seconds", "s"},
+        {"second", "s"},       {"secs", "s"},        {"sec", "s"},        {"meters", "m"},
+        {"meter", "m"},        {"metres", "m"},      {"metre", "m"},      {"centimeters", "cm"},
+        {"centimeter", "cm"},  {"kilometers", "km"}, {"kilometer", "km"}, {"kilograms", "kg"},
+        {"kilogram", "kg"},    {"grams", "g"},       {"gram", "g"},       {"pounds", "lb"},
+        {"pound", "lb"},       {"lbs", "lb"},        {"ounces", "oz"},    {"ounce", "oz"},
+        {"miles", "mi"},       {"mile", "mi"},       {"mph", "mi/hr"},    {"yards", "yd"},
+        {"yard", "yd"},        {"liters", "l"},      {"liter", "l"},      {"usd", "dollar"},
+        {"dollars", "dollar"}, {"days", "day"},      {"squared", "2"},    {"cubed", "3"},
+    };
+    const char *p = *s;
+    size_t n = 0;
+    while (p < end && !isalnum((unsigned char)*p) && !((unsigned char)*p & 0x80))
+        p++;
+    if (p == end)
+        return false;
+    bool digits = isdigit((unsigned char)*p);
+    for (; p < end && (isalnum((unsigned char)*p) || (unsigned char)*p & 0x80 || *p == '.'); p++) {
+        if (digits != (isdigit((unsigned char)*p) != 0))
+            break; /* cm2 */
+        if (*p != '.' && n + 1 < cap)
+            word[n++] = (char)tolower((unsigned char)*p);
+    }
+    word[n] = 0;
+    *s = p;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (!strcmp(word, forms[i].word)) {
+            strcpy(word, forms[i].as);
+            return true;
+        }
+    return true;
+}
+
+/* Plural endings aside. */
+static bool same_word(const char *a, const char *b)
+{
+    size_t n_a = strlen(a), n_b = strlen(b);
+    if (n_a > n_b)
+        return same_word(b, a);
+    return !memcmp(a, b, n_a) &&
+           (n_a == n_b || (n_b == n_a + 1 && b[n_a] == 's' && n_a > 1) ||
+            (n_b == n_a + 2 && b[n_a] == 'e' && b[n_a + 1] == 's' && n_a > 2));
+}
+
+bool unit_is_same(const char *a, size_t n_a, const char *b, size_t n_b)
+{
+    const char *end_a = a + n_a, *end_b = b + n_b;
+    char x[40], y[40];
+    for (;;) {
+        bool more_a = next_word(&a, end_a, x, sizeof x), more_b = next_word(&b, end_b, y, sizeof y);
+        if (!more_a || !more_b) {
+            /* "cm" is no beginning of "cm^2" */
+            const char *rest = more_a ? x : more_b ? y : "";
+            return !isdigit((unsigned char)*rest);
+        }
+        if (!same_word(x, y))
+            return false;
+    }
+}
