@@ -31,7 +31,7 @@ static int temp_dir_teardown(void **state)
 /* A path in the directory; good until the eighth call after this one. */
 static inline const char *in_dir(const char *name)
 {
-    static char paths[8][512];
+    static char paths[8][1024];
     static int i;
     char *p = paths[i++ % 8];
     snprintf(p, sizeof paths[0], "%s/%s", temp_dir, name);

@@ -108,7 +108,7 @@ static void writing_where_one_cannot_is_named(void **state)
     assert_int_equal(file_replace(in_dir("no/such/dir/x"), "a", 1, &e), ERR_NOTFOUND);
     assert_non_null(strstr(e.msg, in_dir("no/such/dir/x: there is no directory")));
     assert_null(strstr(e.msg, ".tmp")); /* what the user named, not what we write meanwhile */
-    char name[300] = "";
+    char name[260] = "";
     memset(name, 'n', sizeof name - 1);
     assert_int_equal(file_replace(in_dir(name), "a", 1, &e), ERR_IO);
     assert_non_null(strstr(e.msg, "nnn: File name too long"));

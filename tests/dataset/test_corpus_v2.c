@@ -195,7 +195,7 @@ static void test_marks_of_a_kind_are_replaced(void **state)
     open_new(f);
     int64_t r = add_request(f, "{\"teacher\":\"t\"}");
     for (int i = 0; i < 5; i++) {
-        char text[8];
+        char text[16];
         snprintf(text, sizeof text, "q%d", i + 1);
         add_trace(f, add_prompt(f, text, "1", NULL), r, 0, "think", "\\boxed{1}");
     }
