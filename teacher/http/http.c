@@ -481,6 +481,25 @@ err_code http_teacher_poll(struct http_teacher *t, int timeout_ms, struct err *e
 
 /* ---- answers ---- */
 
+/* Whatever a server repeats of what it was sent, the key goes no further. The strings are the
+ * reply's own buffers. */
+static void hide_key(const struct key *k, const struct reply_view *v)
+{
+    const char *const names[] = {v->finish_reason, v->model, v->id, v->system_fingerprint,
+                                 v->service_tier};
+    if (!k->text)
+        return;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i])
+            key_hide(k, (char *)names[i], strlen(names[i]));
+    if (v->n_reasoning)
+        key_hide(k, (char *)v->reasoning, v->n_reasoning);
+    if (v->n_answer)
+        key_hide(k, (char *)v->answer, v->n_answer);
+    if (v->message)
+        key_scrub(k, (char *)v->message, strlen(v->message));
+}
+
 bool http_teacher_next(struct http_teacher *t, struct http_answer *out)
 {
     memset(out, 0, sizeof *out);
@@ -508,9 +527,10 @@ bool http_teacher_next(struct http_teacher *t, struct http_answer *out)
                                 .first_byte_ms = a->first_byte_ms,
                                 .cost_usd = a->outcome == HTTP_TRACE ? a->cost_usd : -1,
                                 .wasted_usd = a->wasted_usd};
-    if (r)
+    if (r) {
         http_reply_view(r, &out->reply);
-    else
+        hide_key(&t->sites[a->endpoint].key, &out->reply);
+    } else
         out->reply = (struct reply_view){.state = REPLY_EMPTY,
                                          .reasoning = "",
                                          .answer = "",

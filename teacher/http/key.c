@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_KEY = 16 << 10, MIN_RUN = 6 };
+enum { MAX_KEY = 16 << 10, MIN_RUN = 6, MIN_HIDDEN = 8 };
 
 void key_wipe(void *secret, size_t n)
 {
@@ -148,5 +148,15 @@ void key_scrub(const struct key *k, char *text, size_t n)
             i += longest;
         } else
             i++;
+    }
+}
+
+void key_hide(const struct key *k, char *text, size_t n)
+{
+    if (!k->text || k->n < MIN_HIDDEN)
+        return;
+    for (char *at; n >= k->n && (at = memmem(text, n, k->text, k->n)); text = at + k->n) {
+        memset(at, '*', k->n);
+        n -= (size_t)(at - text) + k->n;
     }
 }

@@ -1,5 +1,6 @@
 /* Options of http_teacher_open: checked, and copied. */
 #include "teacher/http/client.h"
+#include "core/base/file.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -186,6 +187,9 @@ err_code setup_options(struct http_teacher *t, const struct http_options *o, str
     t->system = copy(o->system, &rc, e);
     t->extra_json = copy(o->extra_json, &rc, e);
     t->ca_file = copy(o->ca_file, &rc, e);
+    uint64_t size;
+    if (!rc && o->ca_file)
+        rc = file_size(o->ca_file, &size, e);
     if (!rc)
         rc = raise_file_limit(o->concurrency, e);
     if (rc)
