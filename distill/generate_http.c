@@ -206,11 +206,14 @@ static err_code fill(struct http_run *r, struct err *e)
     return rc;
 }
 
-/* Ctrl-C, and the end of its grace. */
+/* Ctrl-C, and the end of its grace; a run that makes nothing but failures. */
 static void check_stop(struct http_run *r)
 {
     const struct generate_options *o = r->job.o;
     double now = clock_now();
+    if (r->n_in_a_row >= STORM)
+        run_stop(r, STOP_STORM, "%lld requests in a row failed; the last: %s",
+                 (long long)r->n_in_a_row, r->last_failure);
     if (stop_requested() && !r->t_abandon) {
         run_stop(r, STOP_REQUESTED, "stopped on request");
         r->t_abandon = now + o->grace_seconds;
@@ -219,13 +222,15 @@ static void check_stop(struct http_run *r)
                      "end; Ctrl-C again drops them at once",
                      (long long)r->n_flying, o->grace_seconds);
     }
+    if (r->stop && !r->t_abandon && !r->told_stop && r->n_flying)
+        log_info("%s. Nothing more is asked; %lld answers on their way may end, and Ctrl-C gives "
+                 "them %g s",
+                 r->stop_message, (long long)r->n_flying, o->grace_seconds);
+    r->told_stop = r->told_stop || r->stop;
     if (r->t_abandon && now >= r->t_abandon && !r->abandoning && r->n_flying) {
         r->abandoning = true;
         http_teacher_abandon(r->teacher);
     }
-    if (r->n_in_a_row >= STORM)
-        run_stop(r, STOP_STORM, "%lld requests in a row failed; the last: %s",
-                 (long long)r->n_in_a_row, r->last_failure);
 }
 
 static err_code turn(struct http_run *r, struct err *e)

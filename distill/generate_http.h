@@ -81,7 +81,7 @@ struct http_run {
     enum stop_reason stop;
     char stop_message[600], last_failure[600];
     int64_t n_in_a_row; /* failures since the last trace */
-    bool abandoning;
+    bool told_stop, abandoning;
     double t_abandon;
 
     struct progress progress;
