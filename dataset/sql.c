@@ -28,6 +28,11 @@ err_code sql_fail(sqlite3 *db, const char *path, const char *what, struct err *e
         return err_set(e, ERR_IO, "%s: %s: the disk is full; free some space and run again", path,
                        what);
     case SQLITE_READONLY:
+        if (code == SQLITE_READONLY_ROLLBACK)
+            return err_set(e, ERR_IO,
+                           "%s: %s: what a killed import wrote is still to be taken back, and the "
+                           "file cannot be written; open it once where it can",
+                           path, what);
         return err_set(e, ERR_IO, "%s: %s: the file or its directory cannot be written (%s)", path,
                        what, msg);
     case SQLITE_NOMEM:
@@ -219,6 +224,18 @@ static bool has_log(const char *path)
     return yes;
 }
 
+/* A killed import or merge (bulk_begin) leaves a journal, and a connection that only reads may not
+ * roll it back: one that writes does, by looking. */
+static void roll_back(const char *path)
+{
+    sqlite3 *db = NULL;
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK) {
+        sqlite3_busy_timeout(db, 10000);
+        sqlite3_exec(db, "PRAGMA schema_version", NULL, NULL, NULL);
+    }
+    sqlite3_close(db);
+}
+
 static const char settings[] = "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON;"
                                "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
                                "PRAGMA cache_size = -16384;";
@@ -246,6 +263,10 @@ err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, str
         code = sqlite3_exec(db, settings, NULL, NULL, NULL);
     if (code == SQLITE_OK) /* reads page 1, so that a file that is no database is found here */
         code = sqlite3_exec(db, "PRAGMA schema_version", NULL, NULL, NULL);
+    if (code != SQLITE_OK && sqlite3_extended_errcode(db) == SQLITE_READONLY_ROLLBACK) {
+        roll_back(path);
+        code = sqlite3_exec(db, "PRAGMA schema_version", NULL, NULL, NULL);
+    }
     if (code == SQLITE_CANTOPEN && mode == CORPUS_READ && !has_log(path)) {
         sqlite3_close(db);
         code = open_immutable(path, &db);

@@ -6,6 +6,7 @@
 
 #include <setjmp.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,8 +209,48 @@ static void test_killed_at_random_moments(void **state)
     ok(&f, file_remove_tree(f.dir, &f.e));
 }
 
+/* A writer without the log, as import and merge are, that dies with half of it in the file: who
+ * only reads next sees what was there before. */
+static void test_half_an_import_is_taken_back(void **state)
+{
+    struct fixture f = {0};
+    struct corpus *c;
+    int64_t n = 0;
+    int status;
+    char journal[128];
+    (void)state;
+    strcpy(f.dir, "/tmp/decant-crash-XXXXXX");
+    assert_non_null(mkdtemp(f.dir));
+    snprintf(f.db, sizeof f.db, "%s/c.db", f.dir);
+    snprintf(journal, sizeof journal, "%s-journal", f.db);
+    ok(&f, corpus_open(f.db, CORPUS_CREATE, &c, &f.e));
+    ok(&f, add_prompts(c, &f.e));
+    corpus_close(c);
+    pid_t pid = fork();
+    if (!pid) {
+        sqlite3 *db;
+        int code = sqlite3_open(f.db, &db);
+        if (!code) /* a cache so small that pages go to the file before the commit */
+            code = sqlite3_exec(db,
+                                "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 2; BEGIN;"
+                                "UPDATE prompts SET gold = hex(zeroblob(4000))",
+                                NULL, NULL, NULL);
+        _exit(code);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_true(file_exists(journal));
+    ok(&f, corpus_open(f.db, CORPUS_READ, &c, &f.e));
+    ok(&f, corpus_check(c, &f.e));
+    ok(&f, corpus_count_prompts(c, &n, &f.e));
+    assert_int_equal(n, N_PROMPTS);
+    corpus_close(c);
+    file_remove_tree(f.dir, NULL);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_killed_at_random_moments)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_killed_at_random_moments),
+                                       cmocka_unit_test(test_half_an_import_is_taken_back)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
