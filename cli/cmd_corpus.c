@@ -8,22 +8,28 @@
 extern const struct command corpus_import_command;
 extern const struct command corpus_stats_command;
 extern const struct command corpus_show_command;
+extern const struct command corpus_search_command;
 extern const struct command corpus_verify_command;
 extern const struct command corpus_dedup_command;
 extern const struct command corpus_decontaminate_command;
 extern const struct command corpus_filter_command;
 extern const struct command corpus_export_command;
+extern const struct command corpus_merge_command;
+extern const struct command corpus_check_command;
 
 /* clang-format off */
 static const struct command *const parts[] = {
     &corpus_import_command,
     &corpus_stats_command,
     &corpus_show_command,
+    &corpus_search_command,
     &corpus_verify_command,
     &corpus_dedup_command,
     &corpus_decontaminate_command,
     &corpus_filter_command,
     &corpus_export_command,
+    &corpus_merge_command,
+    &corpus_check_command,
 };
 /* clang-format on */
 enum { N_PARTS = sizeof parts / sizeof *parts };

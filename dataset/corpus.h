@@ -206,8 +206,21 @@ err_code corpus_verify(struct corpus *c, int n_threads,
                        bool (*on_progress)(void *ctx, int64_t done, int64_t total), void *ctx,
                        struct corpus_verified *out, struct err *e);
 
-/* SQLite's own integrity check and the foreign keys. ERR_FORMAT with the first finding. */
+/* SQLite's own integrity check and the references between tables. ERR_FORMAT with the first
+ * finding. */
 err_code corpus_check(struct corpus *c, struct err *e);
+/* The same with all findings (at most 100 of a kind), each given to on_finding, whose error ends
+ * it; the result is ERR_OK also when there are findings. */
+struct corpus_checked {
+    int64_t schema_version, n_pages, n_bytes;
+    bool has_log; /* a write-ahead log stands beside the file */
+    int64_t n_damaged,
+        n_dangling; /* findings of either kind; dangling is not looked for in damage */
+    int64_t n_traces, n_unjudged; /* unjudged: no answer's verdict, or of another version's rules */
+};
+err_code corpus_check_all(struct corpus *c,
+                          err_code (*on_finding)(void *ctx, const char *text, struct err *e),
+                          void *ctx, struct corpus_checked *out, struct err *e);
 
 /* Appends a JSON value in canonical form: keys sorted by bytes, no white space, shortest numbers
  * that read back the same. An object with a key twice is ERR_FORMAT. */

@@ -251,30 +251,3 @@ err_code corpus_verify(struct corpus *c, int n_threads,
     sqlite3_close(w.db);
     return rc;
 }
-
-err_code corpus_check(struct corpus *c, struct err *e)
-{
-    sqlite3_stmt *st = NULL;
-    bool row = false;
-    err_code rc = sql_prepare(c->db, c->path, "PRAGMA integrity_check(1)", &st, e);
-    if (!rc)
-        rc = sql_step(c->db, c->path, st, "cannot be checked", &row, e);
-    if (row && strcmp(sql_text(st, 0), "ok") != 0)
-        rc = err_set(
-            e, ERR_FORMAT,
-            "%s: damaged: %.300s; restore a copy, or save what can be read with: sqlite3 %s "
-            ".recover | sqlite3 new.db",
-            c->path, sql_text(st, 0), c->path);
-    sqlite3_finalize(st);
-    st = NULL;
-    if (!rc)
-        rc = sql_prepare(c->db, c->path, "PRAGMA foreign_key_check", &st, e);
-    row = false;
-    if (!rc)
-        rc = sql_step(c->db, c->path, st, "cannot be checked", &row, e);
-    if (row)
-        rc = err_set(e, ERR_FORMAT, "%s: row %lld of table %s points to a row that is not there",
-                     c->path, (long long)sqlite3_column_int64(st, 1), sql_text(st, 0));
-    sqlite3_finalize(st);
-    return rc;
-}
