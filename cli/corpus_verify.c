@@ -22,7 +22,11 @@ static int run(int argc, char **argv)
     const char *path = NULL;
     int64_t n_threads = 0;
     bool json = false;
-    struct cli_option options[] = {CORPUS_OPTION(path), JSON_OPTION(json), {0}};
+    struct cli_option options[] = {
+        CORPUS_OPTION(path),
+        {"threads", CLI_INT, &n_threads, "N", "threads; 0: all cores", .min = 0, .max = 1024},
+        JSON_OPTION(json),
+        {0}};
     int usage = cli_parse(&corpus_verify_command, options, argc, argv);
     if (usage)
         return usage;

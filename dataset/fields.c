@@ -30,11 +30,24 @@ static void use(struct reading *r, const cJSON *v)
             r->used[r->n_used++] = v;
 }
 
+/* cJSON's own look-up, with a glance at the first letter: most keys fail on it. */
+static const cJSON *member(const cJSON *node, const char *key)
+{
+    if (!cJSON_IsObject(node))
+        return NULL;
+    for (const cJSON *k = node->child; k; k = k->next)
+        if (k->string && *k->string == *key && !strcmp(k->string, key))
+            return k;
+    return NULL;
+}
+
 /* The value under a name: a key as it stands, or a path with dots, numbers reaching into arrays. */
 static const cJSON *value_at(const cJSON *node, const char *path)
 {
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(node, path);
+    const cJSON *v = member(node, path);
     char key[256];
+    if (!v && !strchr(path, '.'))
+        return NULL;
     while (!v && node && *path) {
         size_t n = strcspn(path, ".");
         if (n >= sizeof key)
@@ -46,7 +59,7 @@ static const cJSON *value_at(const cJSON *node, const char *path)
                        ? cJSON_GetArrayItem(node, atoi(key))
                        : NULL;
         else
-            node = cJSON_GetObjectItemCaseSensitive(node, key);
+            node = member(node, key);
         path += n;
         if (!*path)
             v = node;
@@ -187,7 +200,7 @@ static err_code read_prompt(struct reading *r, const struct field_names *names)
     }
     if (!r->item->prompt) {
         for (const char *const *n = names->prompt ? own : usual; *n; n++)
-            if (cJSON_GetObjectItemCaseSensitive(r->root, *n)) /* null */
+            if (member(r->root, *n)) /* null */
                 return err_set(r->e, ERR_FORMAT, "%s: \"%s\" should be a string", r->place, *n);
         return names->prompt
                    ? err_set(r->e, ERR_FORMAT, "%s: has no \"%s\"", r->place, names->prompt)

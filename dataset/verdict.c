@@ -34,25 +34,37 @@ static bool ends_in_loop(const char *text, size_t n)
 enum { WORDS = 8, MIN_WORDS = 200, SLOTS = 1 << 16 };
 #define BASE 0xd6e8feb86659fd93u /* odd, so that no word's part is ever shifted out */
 
-/* Letters and digits of ASCII, and every byte of a longer character. */
-static bool is_word(unsigned char c)
+/* Letters and digits of ASCII, and every byte of a longer character: sixteen a row. */
+#define R0 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+#define R1 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+#define RDIGITS 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0
+#define RA_O 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+#define RP_Z 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0
+static const bool is_word[256] = {R0, R0, R0, RDIGITS, RA_O, RP_Z, RA_O, RP_Z,
+                                  R1, R1, R1, R1,      R1,   R1,   R1,   R1};
+
+/* The len bytes (at most 8) at text[at], the others 0. */
+static uint64_t load_some(const char *text, size_t n, size_t at, size_t len)
 {
-    return (unsigned char)((c | 0x20) - 'a') < 26 || (unsigned char)(c - '0') < 10 || c >= 0x80;
+    uint64_t x = 0;
+    if (at + 8 > n)
+        memcpy(&x, text + at, len);
+    else if (len)
+        x = load(text + at) << 8 * (8 - len); /* little-endian: the first len bytes stay */
+    return x;
 }
 
 /* The word that starts at text[*i]; moves *i behind it. Eight bytes a step. */
 static uint64_t hash_word(const char *text, size_t n, size_t *i)
 {
     size_t from = *i, to = from;
-    while (to < n && is_word((unsigned char)text[to]))
+    while (to < n && is_word[(unsigned char)text[to]])
         to++;
     *i = to;
     uint64_t h = to - from;
     for (; to - from > 8; from += 8)
         h = ((h ^ load(text + from)) * 0x9E3779B97F4A7C15u) ^ (h >> 29);
-    uint64_t rest = 0;
-    memcpy(&rest, text + from, to - from);
-    h = (h ^ rest) * 0x9E3779B97F4A7C15u;
+    h = (h ^ load_some(text, n, from, to - from)) * 0x9E3779B97F4A7C15u;
     return h ^ h >> 32;
 }
 
@@ -73,7 +85,7 @@ static bool repeats_words(const char *text, size_t n)
         mask = mask * 2 + 1;
     memset(slots, 0, (mask + 1) * sizeof *slots);
     for (size_t i = 0; i < n;) {
-        if (!is_word((unsigned char)text[i])) {
+        if (!is_word[(unsigned char)text[i]]) {
             i++;
             continue;
         }
@@ -105,7 +117,7 @@ bool verdict_repetition(const char *text, size_t n, const char **reason)
 static bool has_words(const char *s, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (is_word((unsigned char)s[i]))
+        if (is_word[(unsigned char)s[i]])
             return true;
     return false;
 }
