@@ -82,19 +82,13 @@ struct tok_trie {
     bool first[256]; /* bytes that start a token */
 };
 
-/* Of a hash table: the upper half of the hash, so that most mismatches cost no look at the text,
- * and the token's id + 1 (0: free). */
-struct tok_slot {
-    uint32_t tag, next_id;
-};
-
 struct tokenizer {
     char *name; /* for errors */
     struct buf arena;
     struct tok_entry *entries;
     int64_t n, cap;
-    struct tok_slot *by_raw, *by_text; /* by_text: the model's, in the byte alphabet */
-    uint32_t mask;                     /* slots - 1 of both */
+    uint32_t *by_raw, *by_text; /* id + 1; 0: free. by_text: the model's, in the byte alphabet */
+    uint32_t mask;              /* slots - 1 of both */
     struct tok_merge *merges;
     int64_t n_merges, cap_merges;
     struct tok_merge_slot *slots;

@@ -105,33 +105,18 @@ err_code tok_vocab_add(struct tokenizer *t, const char *where, const char *raw, 
 }
 
 /* Where s is in the table, or the free slot where it would go. */
-static struct tok_slot *slot_of(const struct tokenizer *t, struct tok_slot *table, bool raw,
-                                uint64_t hash, const char *s, size_t n)
+static uint32_t *slot_of(const struct tokenizer *t, uint32_t *table, bool raw, const char *s,
+                         size_t n)
 {
-    for (uint64_t i = hash;; i++) {
-        struct tok_slot *slot = &table[i & t->mask];
-        if (!slot->next_id)
+    for (uint64_t i = rng_hash(s, n);; i++) {
+        uint32_t *slot = &table[i & t->mask];
+        if (!*slot)
             return slot;
-        if (slot->tag != (uint32_t)(hash >> 32))
-            continue;
-        const struct tok_entry *x = &t->entries[slot->next_id - 1];
+        const struct tok_entry *x = &t->entries[*slot - 1];
         size_t len = raw ? x->n_raw : x->n_text;
         if (len == n && !memcmp(t->arena.data + (raw ? x->raw : x->text), s, n))
             return slot;
     }
-}
-
-/* Puts id into the table; a token with the same text that is there already, or -1. */
-static int32_t slot_put(const struct tokenizer *t, struct tok_slot *table, bool raw, int64_t id)
-{
-    const struct tok_entry *x = &t->entries[id];
-    const char *s = t->arena.data + (raw ? x->raw : x->text);
-    size_t n = raw ? x->n_raw : x->n_text;
-    uint64_t hash = rng_hash(s, n);
-    struct tok_slot *slot = slot_of(t, table, raw, hash, s, n);
-    int32_t there = (int32_t)slot->next_id - 1;
-    *slot = (struct tok_slot){(uint32_t)(hash >> 32), (uint32_t)id + 1};
-    return there;
 }
 
 err_code tok_vocab_index(struct tokenizer *t, const char *where, struct err *e)
@@ -148,75 +133,52 @@ err_code tok_vocab_index(struct tokenizer *t, const char *where, struct err *e)
         const struct tok_entry *x = &t->entries[id];
         if (!(x->flags & TOK_PRESENT))
             continue;
-        int32_t twin = slot_put(t, t->by_raw, true, id);
-        if (twin >= 0)
+        const char *raw = t->arena.data + x->raw, *text = t->arena.data + x->text;
+        uint32_t *slot = slot_of(t, t->by_raw, true, raw, x->n_raw);
+        if (*slot)
             return err_set(e, ERR_FORMAT,
                            "%s: %s: token \"%.60s\" is there twice, as %lld and %lld", t->name,
-                           where, t->arena.data + x->raw, (long long)twin, (long long)id);
+                           where, raw, (long long)*slot - 1, (long long)id);
+        *slot = (uint32_t)id + 1;
         if ((x->flags & TOK_ALPHABET) && (x->flags & TOK_MODEL)) {
-            slot_put(t, t->by_text, false, id);
+            *slot_of(t, t->by_text, false, text, x->n_text) = (uint32_t)id + 1;
             if (x->n_text == 1)
-                t->byte_id[(unsigned char)t->arena.data[x->text]] = (int32_t)id;
+                t->byte_id[(unsigned char)text[0]] = (int32_t)id;
         }
     }
     return ERR_OK;
 }
 
-static int32_t find(const struct tokenizer *t, struct tok_slot *table, bool raw, const char *s,
-                    size_t n)
-{
-    return table ? (int32_t)slot_of(t, table, raw, rng_hash(s, n), s, n)->next_id - 1 : -1;
-}
-
 int32_t tok_vocab_find_raw(const struct tokenizer *t, const char *raw, size_t n)
 {
-    return find(t, t->by_raw, true, raw, n);
+    return t->by_raw ? (int32_t)*slot_of(t, t->by_raw, true, raw, n) - 1 : -1;
 }
 
 int32_t tok_vocab_find_text(const struct tokenizer *t, const char *text, size_t n)
 {
-    return find(t, t->by_text, false, text, n);
-}
-
-/* The token a + b, or -1. In most vocabularies the results of merges stand in the merges' order:
- * the one after the last is tried first. */
-static err_code find_joined(const struct tokenizer *t, const char *a, size_t na, const char *b,
-                            size_t nb, int32_t *out, struct err *e)
-{
-    int64_t likely = t->n_merges ? (int64_t)t->merges[t->n_merges - 1].out + 1 : t->n;
-    if (likely < t->n) {
-        const struct tok_entry *x = &t->entries[likely];
-        const char *s = t->arena.data + x->raw;
-        if ((x->flags & TOK_PRESENT) && x->n_raw == na + nb && !memcmp(s, a, na) &&
-            !memcmp(s + na, b, nb)) {
-            *out = (int32_t)likely;
-            return ERR_OK;
-        }
-    }
-    char both[1024];
-    if (na + nb <= sizeof both) {
-        memcpy(both, a, na);
-        memcpy(both + na, b, nb);
-        *out = tok_vocab_find_raw(t, both, na + nb);
-        return ERR_OK;
-    }
-    struct buf long_one = {0};
-    err_code rc = buf_add(&long_one, a, na, e);
-    if (!rc)
-        rc = buf_add(&long_one, b, nb, e);
-    if (!rc)
-        *out = tok_vocab_find_raw(t, long_one.data, long_one.len);
-    buf_dispose(&long_one);
-    return rc;
+    return t->by_text ? (int32_t)*slot_of(t, t->by_text, false, text, n) - 1 : -1;
 }
 
 err_code tok_vocab_merge(struct tokenizer *t, const char *where, const char *a, size_t na,
                          const char *b, size_t nb, struct err *e)
 {
+    char both[1024];
     struct tok_merge m = {tok_vocab_find_raw(t, a, na), tok_vocab_find_raw(t, b, nb), -1};
-    err_code rc = find_joined(t, a, na, b, nb, &m.out, e);
-    if (rc)
-        return rc;
+    if (na + nb <= sizeof both) {
+        memcpy(both, a, na);
+        memcpy(both + na, b, nb);
+        m.out = tok_vocab_find_raw(t, both, na + nb);
+    } else {
+        struct buf long_one = {0};
+        err_code rc = buf_add(&long_one, a, na, e);
+        if (!rc)
+            rc = buf_add(&long_one, b, nb, e);
+        if (!rc)
+            m.out = tok_vocab_find_raw(t, long_one.data, long_one.len);
+        buf_dispose(&long_one);
+        if (rc)
+            return rc;
+    }
     if (m.left < 0 || m.right < 0 || m.out < 0)
         return err_set(e, ERR_FORMAT,
                        "%s: %s: merge %lld (\"%.*s\" + \"%.*s\"): %s not in the vocabulary",
@@ -229,7 +191,7 @@ err_code tok_vocab_merge(struct tokenizer *t, const char *where, const char *a, 
         return err_set(e, ERR_FORMAT, "%s: %s: more than %d merges", t->name, where, INT32_MAX / 2);
     if (t->n_merges == t->cap_merges) {
         int64_t cap = t->cap_merges ? t->cap_merges * 2 : 1024;
-        rc = mem_grow((void **)&t->merges, (size_t)cap, sizeof *t->merges, e);
+        err_code rc = mem_grow((void **)&t->merges, (size_t)cap, sizeof *t->merges, e);
         if (rc)
             return rc;
         t->cap_merges = cap;
