@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 enum { N_EVENTS = 256 };
+static const long max_streams = 1000;   /* of an HTTP/2 connection, if the server allows as many */
 static const double linger_seconds = 1; /* after [DONE], for the connection's proper end */
 
 void queue_push(struct ask_queue *q, struct ask *a)
@@ -151,6 +152,7 @@ err_code http_teacher_open(const struct http_options *o, struct http_teacher **o
         curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
         curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)o->concurrency + 8);
         curl_multi_setopt(t->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+        curl_multi_setopt(t->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, max_streams);
     }
     if (rc) {
         http_teacher_close(t);

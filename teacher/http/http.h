@@ -6,19 +6,25 @@
  *     if ((rc = http_teacher_open(&options, &t, e))) return rc;
  *     while (work is left or http_teacher_in_flight(t)) {
  *         while (work is left && http_teacher_room(t) > 0)
- *             if ((rc = http_teacher_ask(t, &ask, e))) goto done;       // strings are copied
- *         rc = http_teacher_poll(t, 200, e);                            // waits at most 200 ms
- *         while (http_teacher_next(t, &answer)) ...store it...          // valid until the next
- * call
+ *             if ((rc = http_teacher_ask(t, &ask, e))) goto done;    // strings are copied
+ *         rc = http_teacher_poll(t, 200, e);                         // waits at most 200 ms
+ *         while (http_teacher_next(t, &answer)) ...store it...       // valid until the next one
  *     }
- *     http_teacher_close(t);                                            // drops what is in flight
+ *     http_teacher_close(t);                                         // drops what is in flight
  *
  * Each ask ends in exactly one answer. In between the client does what it takes: it chooses the
- * endpoint by weight among those that are well, adapts each endpoint's concurrency (one more a
- * round while it answers, half on 429, 5xx, resets and timeouts), honours Retry-After and rate
- * limit headers, backs off with full jitter and tries again, elsewhere when there is an elsewhere.
- * Keys are read from the environment or from a file, go into the Authorization header and nowhere
- * else; redirects are not followed, so that a key never reaches another host. */
+ * endpoint by weight, speed and health and adapts each endpoint's concurrency (endpoint.h), honours
+ * Retry-After and rate limit headers, backs off with full jitter and tries again, elsewhere when
+ * there is an elsewhere (retry.h says what is tried again). An endpoint that is gone is probed with
+ * a request now and then; when all are gone, or off, for longer than down_seconds, all asks end as
+ * HTTP_FATAL. The texts of broken tries are not lost: the longest is given with the failure.
+ *
+ * Times. connect_seconds covers name, connection and TLS; idle_seconds is the longest silence,
+ * where comments (": keep-alive") are life; total_seconds bounds each try as a whole.
+ *
+ * Keys are read from the environment or from a file (key.h), go into the Authorization header and
+ * nowhere else: redirects are not followed, and where a server repeats a key it is made
+ * unreadable. TLS is verified, always. HTTP/2 is used where TLS offers it. */
 #ifndef DECANT_TEACHER_HTTP_HTTP_H
 #define DECANT_TEACHER_HTTP_HTTP_H
 
@@ -26,7 +32,8 @@
 #include "teacher/http/reply.h"
 
 struct http_endpoint_options {
-    const char *url;      /* base, e.g. "http://10.0.0.7:8000/v1"; "/chat/completions" is added */
+    const char *url;      /* base, e.g. "http://10.0.0.7:8000/v1"; "/chat/completions" is added. No
+                             user information, no query: they may hold secrets */
     double weight;        /* of the load, > 0 */
     const char *model;    /* sent as "model"; NULL: options.model */
     const char *key_env;  /* name of the environment variable that holds the key, or NULL */
@@ -72,7 +79,11 @@ struct http_ask {
     int64_t max_tokens; /* 0: the options' (a canary's short repeat) */
     int n_tries;        /* 0: the options' */
 };
-int64_t http_teacher_room(const struct http_teacher *t); /* how many asks more it would take now */
+/* How many asks more it would take now: an eighth more than concurrency, so that an answer's place
+ * is taken again at once, and not counting those that wait for another try (but never more than
+ * twice concurrency in all). More than that are taken too; they wait in memory. */
+int64_t http_teacher_room(const struct http_teacher *t);
+/* Asks without an answer handed out by http_teacher_next. */
 int64_t http_teacher_in_flight(const struct http_teacher *t);
 err_code http_teacher_ask(struct http_teacher *t, const struct http_ask *a, struct err *e);
 /* Moves data; returns early when an answer is there. Fails for lack of memory and the like only. */
