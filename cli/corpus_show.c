@@ -33,6 +33,26 @@ static void print_field(const char *what, const char *text)
     putchar('\n');
 }
 
+static void print_tokens(const struct corpus_row *r)
+{
+    const struct {
+        const char *what;
+        int64_t n;
+    } counts[] = {{"prompt", r->n_prompt_tokens},
+                  {"of them cached", r->n_cached_tokens},
+                  {"reasoning", r->n_reasoning_tokens}};
+    const char *sep = " (";
+    if (r->n_completion_tokens < 0)
+        return;
+    printf("%-14s%lld", "tokens", (long long)r->n_completion_tokens);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (counts[i].n >= 0) {
+            printf("%s%s %lld", sep, counts[i].what, (long long)counts[i].n);
+            sep = ", ";
+        }
+    printf("%s\n", *sep == ',' ? ")" : "");
+}
+
 static void print_row(const struct corpus_row *r)
 {
     printf("trace %lld: prompt %lld, sample %lld\n", (long long)r->id, (long long)r->prompt_id,
@@ -45,8 +65,8 @@ static void print_row(const struct corpus_row *r)
     printf("%-14s%s%s", "verdict", r->verdict ? r->verdict : "not verified",
            r->verdict_reason ? ": " : "");
     print_text(r->verdict_reason ? r->verdict_reason : ""); /* quotes the answer */
-    printf("%s%s%s\n", r->truncated ? "; truncated" : "", r->no_think ? "; no thinking" : "",
-           r->repetition ? "; repetition" : "");
+    printf("\n");
+    print_field("marks", r->marks);
     print_field("finish reason", r->finish_reason);
     print_field("source", r->source);
     print_field("request", r->request);
@@ -56,14 +76,12 @@ static void print_row(const struct corpus_row *r)
     print_field("think rule", r->think_rule);
     if (r->has_seed)
         printf("%-14s%llu\n", "seed", (unsigned long long)r->seed);
-    if (r->n_completion_tokens >= 0)
-        printf("%-14s%lld (prompt %lld, reasoning %lld)\n", "tokens",
-               (long long)r->n_completion_tokens, (long long)r->n_prompt_tokens,
-               (long long)r->n_reasoning_tokens);
+    print_tokens(r);
     if (r->latency_ms >= 0)
         printf("%-14s%.1f s\n", "took", r->latency_ms / 1000);
-    if (r->cost_usd >= 0)
+    if (r->cost_usd > 0)
         printf("%-14s$%.6f\n", "cost", r->cost_usd);
+    print_field("also said", r->extra_json);
     printf("%-14s%s, decant %s%s\n", "made", r->created_at, r->program,
            r->lossy ? ", bytes that are not UTF-8 were replaced" : "");
 }
@@ -78,27 +96,19 @@ static err_code json_row(struct buf *b, const struct corpus_row *r, struct err *
 {
     const struct {
         const char *key, *text;
-    } texts[] = {{"prompt", r->prompt},
-                 {"gold", r->gold},
-                 {"reasoning", r->reasoning},
-                 {"answer", r->answer},
-                 {"verdict", r->verdict},
-                 {"verdict_reason", r->verdict_reason},
-                 {"finish_reason", r->finish_reason},
-                 {"source", r->source},
-                 {"served_model", r->served_model},
-                 {"endpoint", r->endpoint},
-                 {"think_rule", r->think_rule},
-                 {"created_at", r->created_at},
-                 {"program", r->program}};
+    } texts[] = {{"prompt", r->prompt},         {"gold", r->gold},
+                 {"reasoning", r->reasoning},   {"answer", r->answer},
+                 {"verdict", r->verdict},       {"verdict_reason", r->verdict_reason},
+                 {"marks", r->marks},           {"finish_reason", r->finish_reason},
+                 {"source", r->source},         {"served_model", r->served_model},
+                 {"endpoint", r->endpoint},     {"think_rule", r->think_rule},
+                 {"created_at", r->created_at}, {"program", r->program}};
     err_code rc = buf_printf(b, e, "{\"id\":%lld,\"prompt_id\":%lld,\"sample_index\":%lld",
                              (long long)r->id, (long long)r->prompt_id, (long long)r->sample_index);
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !rc; i++)
         rc = json_text(b, texts[i].key, texts[i].text, e);
     if (!rc)
-        rc = buf_printf(b, e, ",\"truncated\":%s,\"no_think\":%s,\"repetition\":%s,\"request\":%s}",
-                        r->truncated ? "true" : "false", r->no_think ? "true" : "false",
-                        r->repetition ? "true" : "false", r->request);
+        rc = buf_printf(b, e, ",\"request\":%s}", r->request);
     return rc;
 }
 

@@ -19,29 +19,51 @@ static err_code numbers(struct corpus *c, const char *sql, int64_t *const *out, 
     return rc;
 }
 
+/* Correct, nothing marked against the trace; then those whose prompt is marked are taken off. */
+static err_code count_good(struct corpus *c, int64_t *n, struct err *e)
+{
+    int64_t n_off = 0;
+    err_code rc = sql_number(
+        c,
+        "SELECT count(*) FROM verdicts a WHERE a.kind = 'answer' AND a.value = 'correct' AND NOT "
+        "EXISTS (SELECT 1 FROM verdicts v WHERE v.trace_id = a.trace_id AND v.kind <> 'answer')",
+        n, e);
+    if (!rc)
+        rc = sql_number(
+            c,
+            "SELECT count(*) FROM (SELECT DISTINCT prompt_id FROM prompt_verdicts) m CROSS JOIN "
+            "traces t ON t.prompt_id = m.prompt_id CROSS JOIN verdicts a ON a.trace_id = t.id AND "
+            "a.kind = 'answer' WHERE a.value = 'correct' AND NOT EXISTS (SELECT 1 FROM verdicts v "
+            "WHERE v.trace_id = t.id AND v.kind <> 'answer')",
+            &n_off, e);
+    *n -= n_off;
+    return rc;
+}
+
 static err_code count_traces(struct corpus *c, struct corpus_stats *s, struct err *e)
 {
-    int64_t *const prompts[] = {&s->n_prompts, &s->n_with_gold, &s->n_traced, &s->n_requests,
-                                &s->n_traces,  &s->n_lossy,     &s->n_good};
+    int64_t *const prompts[] = {&s->n_prompts,  &s->n_with_gold, &s->n_traced,
+                                &s->n_requests, &s->n_traces,    &s->n_lossy};
     err_code rc = numbers(
         c,
         "SELECT (SELECT count(*) FROM prompts), (SELECT count(gold) FROM prompts), "
         "(SELECT count(*) FROM prompts p WHERE EXISTS (SELECT 1 FROM traces t WHERE t.prompt_id = "
         "p.id)), (SELECT count(*) FROM requests), (SELECT count(*) FROM traces), "
-        "(SELECT count(*) FROM traces WHERE lossy), (SELECT count(*) FROM v_traces WHERE good)",
-        prompts, 7, e);
-    int64_t *const verdicts[] = {&s->n_correct,   &s->n_wrong,    &s->n_unknown,
-                                 &s->n_truncated, &s->n_no_think, &s->n_repetition};
+        "(SELECT coalesce(sum(lossy), 0) FROM traces)",
+        prompts, 6, e);
+    int64_t *const verdicts[] = {&s->n_correct, &s->n_wrong, &s->n_unknown,  &s->n_truncated,
+                                 &s->n_refused, &s->n_empty, &s->n_no_think, &s->n_repetition};
     if (!rc)
         rc = numbers(c,
                      "SELECT coalesce(sum(kind = 'answer' AND value = 'correct'), 0), "
                      "coalesce(sum(kind = 'answer' AND value = 'wrong'), 0), "
                      "coalesce(sum(kind = 'answer' AND value = 'unknown'), 0), "
-                     "coalesce(sum(kind = 'truncated'), 0), coalesce(sum(kind = 'no_think'), 0), "
+                     "coalesce(sum(kind = 'truncated'), 0), coalesce(sum(kind = 'refused'), 0), "
+                     "coalesce(sum(kind = 'empty'), 0), coalesce(sum(kind = 'no_think'), 0), "
                      "coalesce(sum(kind = 'repetition'), 0) FROM verdicts",
-                     verdicts, 6, e);
+                     verdicts, 8, e);
     s->n_unverified = s->n_traces - s->n_correct - s->n_wrong - s->n_unknown;
-    return rc;
+    return rc ? rc : count_good(c, &s->n_good, e);
 }
 
 static err_code lengths(struct corpus *c, const char *column, struct stats_lengths *l,
@@ -96,16 +118,27 @@ static err_code pass_rates(struct corpus *c, struct corpus_stats *s, struct err 
         s->mean_pass_rate = sqlite3_column_double(st, 4);
     }
     sqlite3_finalize(st);
-    st = NULL;
-    row = false;
-    if (!rc)
-        rc = sql_prepare(c->db, c->path, "SELECT count(cost_usd), total(cost_usd) FROM traces", &st,
-                         e);
+    return rc;
+}
+
+static err_code money(struct corpus *c, struct corpus_stats *s, struct err *e)
+{
+    sqlite3_stmt *st = NULL;
+    bool row = false;
+    err_code rc = sql_prepare(
+        c->db, c->path,
+        "SELECT (SELECT count(*) FROM traces WHERE cost_usd > 0), (SELECT total(cost_usd) FROM "
+        "traces), (SELECT count(*) FROM v_failures WHERE NOT made), (SELECT count(*) FROM "
+        "v_failures WHERE made), (SELECT total(cost_usd) FROM failures)",
+        &st, e);
     if (!rc)
         rc = sql_step(c->db, c->path, st, "cannot be counted", &row, e);
     if (row) {
         s->n_priced = sqlite3_column_int64(st, 0);
         s->cost_usd = sqlite3_column_double(st, 1);
+        s->n_failures = sqlite3_column_int64(st, 2);
+        s->n_failed_before = sqlite3_column_int64(st, 3);
+        s->failed_cost_usd = sqlite3_column_double(st, 4);
     }
     sqlite3_finalize(st);
     return rc;
@@ -127,7 +160,27 @@ err_code corpus_stats(struct corpus *c, struct corpus_stats *out, struct err *e)
         rc = lengths(c, "n_completion_tokens", &out->completion_tokens, e);
     if (!rc)
         rc = pass_rates(c, out, e);
+    if (!rc)
+        rc = money(c, out, e);
     corpus_rollback(c);
+    return rc;
+}
+
+err_code corpus_stats_marks(struct corpus *c,
+                            void (*on_mark)(void *, const char *kind, bool on_prompts, int64_t n),
+                            void *ctx, struct err *e)
+{
+    sqlite3_stmt *st = NULL;
+    bool row;
+    err_code rc = sql_prepare(c->db, c->path,
+                              "SELECT kind, 0, count(*) FROM verdicts WHERE kind <> 'answer' GROUP "
+                              "BY kind UNION ALL SELECT kind, 1, count(*) FROM prompt_verdicts "
+                              "GROUP BY kind ORDER BY 2, 1",
+                              &st, e);
+    while (!rc && !(rc = sql_step(c->db, c->path, st, "cannot be counted", &row, e)) && row)
+        on_mark(ctx, sql_text(st, 0) ? sql_text(st, 0) : "", sqlite3_column_int(st, 1),
+                sqlite3_column_int64(st, 2));
+    sqlite3_finalize(st);
     return rc;
 }
 
@@ -140,7 +193,8 @@ err_code corpus_stats_requests(struct corpus *c,
     err_code rc =
         sql_prepare(c->db, c->path,
                     "SELECT id, teacher, json, n_traces, n_prompts, n_correct, n_wrong, "
-                    "n_unknown, n_completion_tokens, cost_usd FROM v_requests ORDER BY id",
+                    "n_unknown, n_completion_tokens, coalesce(cost_usd + failed_cost_usd, "
+                    "cost_usd, failed_cost_usd), n_failures FROM v_requests ORDER BY teacher, id",
                     &st, e);
     while (!rc && row) {
         rc = sql_step(c->db, c->path, st, "cannot be counted", &row, e);
@@ -157,7 +211,8 @@ err_code corpus_stats_requests(struct corpus *c,
                                   .n_completion_tokens = sqlite3_column_int64(st, 8),
                                   .cost_usd = sqlite3_column_type(st, 9) == SQLITE_NULL
                                                   ? -1
-                                                  : sqlite3_column_double(st, 9)};
+                                                  : sqlite3_column_double(st, 9),
+                                  .n_failures = sqlite3_column_int64(st, 10)};
         on_request(ctx, &r);
     }
     sqlite3_finalize(st);
