@@ -254,17 +254,59 @@ size_t token_log_size(const struct token_log *log)
 
 /* ---- where tokens stand ---- */
 
+enum { MAX_GAP = 256 };
+
 struct placer {
     const char *text[2];
     uint64_t n[2], at[2]; /* at: where the next token is looked for */
+    uint64_t n_reasoning; /* without white space at its end */
     int which;            /* the text that the last token stood in */
-    uint64_t n_unknown;   /* tokens since the last that was found which may stand for text */
-    uint64_t from, to;    /* of the token found, in text[which] */
+    /* The last token whose bytes are not known, and how many bytes it and those like it before it
+     * may stand for: none after a token that was found. */
+    uint32_t unknown;
+    uint64_t unknown_bytes;
+    const struct think_split *split;
+    struct logprobs_place *places;
 };
 
 static bool is_space(char c)
 {
     return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* What of [from, to) of the text lies in the part is the token's place. */
+static bool clip(const struct placer *p, uint32_t token, uint64_t from, uint64_t to,
+                 const char *part, size_t n_part, enum logprobs_part name)
+{
+    const char *text = p->text[p->which];
+    if (!n_part || part < text || part + n_part > text + p->n[p->which])
+        return false; /* the part lies in the other text */
+    uint64_t first = (uint64_t)(part - text), last = first + n_part;
+    from = from > first ? from : first;
+    to = to < last ? to : last;
+    if (from >= to)
+        return false;
+    p->places[token] = (struct logprobs_place){name, from - first, to - from};
+    return true;
+}
+
+static bool put(struct placer *p, uint32_t token, uint64_t from, uint64_t to)
+{
+    const struct think_split *s = p->split;
+    if (!clip(p, token, from, to, s->reasoning, s->n_reasoning, LOGPROBS_REASONING))
+        clip(p, token, from, to, s->answer, s->n_answer, LOGPROBS_ANSWER);
+    p->at[p->which] = to;
+    p->unknown_bytes = 0;
+    return true;
+}
+
+/* Text up to `to` was passed over. When there were tokens of unknown bytes, and no more text than
+ * they may stand for, it is the last one's. */
+static void close_gap(struct placer *p, uint64_t to)
+{
+    uint64_t at = p->at[p->which];
+    if (to > at && to - at <= p->unknown_bytes)
+        put(p, p->unknown, at, to);
 }
 
 /* Is the rest of what did not fit only what servers take away: white space or a tag? */
@@ -277,18 +319,9 @@ static bool is_taken_away(const char *s, uint64_t n)
     return n == 0 || *s == '<';
 }
 
-static bool found(struct placer *p, int which, uint64_t from, uint64_t n)
-{
-    p->which = which;
-    p->from = from;
-    p->to = p->at[which] = from + n;
-    p->n_unknown = 0;
-    return true;
-}
-
 /* A token's bytes right at the cursor of one text, whole, without the white space that was taken
  * away at its start, or as far as the text goes. */
-static bool place_at(struct placer *p, int which, const char *bytes, uint64_t n)
+static bool place_at(struct placer *p, uint32_t token, int which, const char *bytes, uint64_t n)
 {
     uint64_t at = p->at[which], left = p->n[which] - at;
     const char *text = p->text[which] + at;
@@ -297,43 +330,41 @@ static bool place_at(struct placer *p, int which, const char *bytes, uint64_t n)
     if (at == 0)
         for (; n && is_space(*bytes) && *bytes != *text; bytes++)
             n--;
-    if (n && n <= left && !memcmp(text, bytes, n))
-        return found(p, which, at, n);
-    if (n > left && !memcmp(text, bytes, left) && is_taken_away(bytes + left, n - left))
-        return found(p, which, at, left);
-    return false;
+    bool whole = n && n <= left && !memcmp(text, bytes, n);
+    if (!whole &&
+        !(n > left && !memcmp(text, bytes, left) && is_taken_away(bytes + left, n - left)))
+        return false;
+    p->which = which;
+    return put(p, token, at, at + (whole ? n : left));
 }
 
-/* Behind tokens whose bytes are not known (halves of characters, mostly) the next one stands a few
- * bytes on. */
-static bool place_behind_gap(struct placer *p, const char *bytes, uint64_t n)
+/* Behind tokens whose bytes are not known (parts of characters, mostly) one stands a few bytes on.
+ */
+static bool place_behind_gap(struct placer *p, uint32_t token, const char *bytes, uint64_t n)
 {
     uint64_t at = p->at[p->which], left = p->n[p->which] - at;
-    uint64_t window = 4 * p->n_unknown + n;
-    if (p->n_unknown == 0 || n == 0 || left == 0)
+    uint64_t gap = p->unknown_bytes < MAX_GAP ? p->unknown_bytes : MAX_GAP;
+    if (gap == 0 || n == 0 || left == 0)
         return false;
-    const char *hit = memmem(p->text[p->which] + at, window < left ? window : left, bytes, n);
-    return hit && found(p, p->which, (uint64_t)(hit - p->text[p->which]), n);
+    const char *hit = memmem(p->text[p->which] + at, gap + n < left ? gap + n : left, bytes, n);
+    if (!hit)
+        return false;
+    uint64_t from = (uint64_t)(hit - p->text[p->which]);
+    close_gap(p, from);
+    return put(p, token, from, from + n);
 }
 
-static bool is_spent(const struct placer *p, int which)
+static void place_token(struct placer *p, uint32_t token, const char *bytes, uint64_t n)
 {
-    for (uint64_t i = p->at[which]; i < p->n[which]; i++)
-        if (!is_space(p->text[which][i]))
-            return false;
-    return true;
-}
-
-static bool place_token(struct placer *p, const char *bytes, uint64_t n)
-{
-    if (place_at(p, p->which, bytes, n))
-        return true;
-    if (p->which == REASONING && is_spent(p, REASONING) && place_at(p, CONTENT, bytes, n))
-        return true;
-    if (place_behind_gap(p, bytes, n))
-        return true;
-    p->n_unknown += memmem(bytes, n, "\xEF\xBF\xBD", 3) != NULL;
-    return false;
+    bool spent = p->at[REASONING] >= p->n_reasoning;
+    if (place_at(p, token, p->which, bytes, n) ||
+        (p->which == REASONING && spent && place_at(p, token, CONTENT, bytes, n)) ||
+        place_behind_gap(p, token, bytes, n))
+        return;
+    if (memmem(bytes, n, "\xEF\xBF\xBD", 3)) { /* up to three bytes each, and what stands by it */
+        p->unknown = token;
+        p->unknown_bytes += n;
+    }
 }
 
 /* The cursor goes on to the chunk's text, and to the text that grew. */
@@ -342,52 +373,53 @@ static void enter_chunk(struct placer *p, const struct token_chunk *c)
     bool grew[2];
     for (int i = 0; i < 2; i++) {
         grew[i] = c->after.len[i] > c->before.len[i];
-        if (p->at[i] < c->before.len[i] && c->before.len[i] <= p->n[i]) {
-            p->at[i] = c->before.len[i];
-            p->n_unknown = 0;
-        }
+        if (p->at[i] >= c->before.len[i])
+            continue;
+        if (i == p->which)
+            close_gap(p, c->before.len[i]);
+        p->at[i] = c->before.len[i];
+        p->unknown_bytes = 0;
     }
     if (grew[REASONING] != grew[CONTENT])
         p->which = grew[CONTENT] ? CONTENT : REASONING;
 }
 
-/* A raw text's range as a place in a part: what of it lies in the part. */
-static bool clip(const struct placer *p, const char *part, size_t n_part, enum logprobs_part name,
-                 struct logprobs_place *out)
+/* Tokens first .. last - 1 came with one chunk. */
+static void place_chunk(struct placer *p, const struct token_log *log, const struct token_chunk *c,
+                        uint32_t last)
 {
-    const char *text = p->text[p->which];
-    if (!n_part || part < text || part + n_part > text + p->n[p->which])
-        return false; /* the part lies in the other text */
-    uint64_t first = (uint64_t)(part - text), last = first + n_part;
-    uint64_t from = p->from > first ? p->from : first, to = p->to < last ? p->to : last;
-    if (from >= to)
-        return false;
-    *out = (struct logprobs_place){name, from - first, to - from};
-    return true;
+    bool none_known = last > c->first_token;
+    enter_chunk(p, c);
+    for (uint32_t t = c->first_token; t < last; t++) {
+        size_t n;
+        const char *bytes = logprobs_token_bytes(&log->writer, t, &n);
+        if (bytes)
+            place_token(p, t, bytes, n);
+        none_known &= !bytes;
+    }
+    if (none_known && p->at[p->which] < c->after.len[p->which])
+        put(p, last - 1, p->at[p->which], c->after.len[p->which]);
+    else
+        close_gap(p, c->after.len[p->which]);
 }
 
 static void place_all(const struct token_log *log, const struct think_text *x,
                       const struct think_split *s, struct logprobs_place *places)
 {
-    struct placer p = {.text = {x->reasoning, x->content}, .n = {x->n_reasoning, x->n_content}};
+    struct placer p = {.text = {x->reasoning, x->content},
+                       .n = {x->n_reasoning, x->n_content},
+                       .n_reasoning = x->n_reasoning,
+                       .split = s,
+                       .places = places};
+    while (p.n_reasoning && is_space(x->reasoning[p.n_reasoning - 1]))
+        p.n_reasoning--;
     size_t n_chunks = log->chunks.len / sizeof(struct token_chunk);
     for (size_t i = 0; i < n_chunks; i++) {
         struct token_chunk c, next = {.first_token = log->writer.n_tokens};
         memcpy(&c, log->chunks.data + i * sizeof c, sizeof c);
         if (i + 1 < n_chunks)
             memcpy(&next, log->chunks.data + (i + 1) * sizeof c, sizeof c);
-        enter_chunk(&p, &c);
-        for (uint32_t t = c.first_token; t < next.first_token; t++) {
-            size_t n;
-            const char *bytes = logprobs_token_bytes(&log->writer, t, &n);
-            uint64_t end = c.after.len[p.which], at = p.at[p.which];
-            if (bytes ? !place_token(&p, bytes, n)
-                      : next.first_token != c.first_token + 1 || at >= end ||
-                            !found(&p, p.which, at, end - at))
-                continue;
-            if (!clip(&p, s->reasoning, s->n_reasoning, LOGPROBS_REASONING, &places[t]))
-                clip(&p, s->answer, s->n_answer, LOGPROBS_ANSWER, &places[t]);
-        }
+        place_chunk(&p, log, &c, next.first_token);
     }
 }
 

@@ -12,9 +12,9 @@
  * ("bytes", else "token"), by its id ("id", "token_ids", vLLM's "token_id:123"), or both.
  *
  * Placing: a token stands where its bytes stand in the text, from where the last one ended or the
- * chunk began. A token whose bytes are not known stands for its chunk's text when it came alone.
- * Tags and trimmed white space are outside. Offsets that servers send are not used: they count
- * characters, tags, or nothing (SGLang sends -1). */
+ * chunk began. Of tokens whose bytes are not known (vLLM writes U+FFFD for a part of a character)
+ * the last one stands for all their text. Tags and trimmed white space are outside. Offsets that
+ * servers send are not used: they count characters, tags, or nothing (SGLang sends -1). */
 #ifndef DECANT_TEACHER_HTTP_TOKENS_H
 #define DECANT_TEACHER_HTTP_TOKENS_H
 

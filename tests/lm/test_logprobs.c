@@ -253,8 +253,27 @@ static void damage_is_found_or_harmless(void **state)
     assert_true(n_refused > 12000);
     struct logprobs_reader r;
     struct err e;
+    assert_int_equal(logprobs_open(&r, b.data, b.len + 1, &e), ERR_FORMAT); /* buf adds a NUL */
     b.data[3] = 2;
     assert_int_equal(logprobs_open(&r, b.data, b.len, &e), ERR_UNSUPPORTED);
+    /* one place more than tokens, one byte more than names; the same without */
+    static const char places[] = "DLP\x01\x01\x01\x00\x02\x02\x05\x00\x00\x00\x00\xB8\x00\x00";
+    static const char names[] = "DLP\x01\x01\x01\x00\x03\x01\x05\x00\x00\x00\x00\x00\xB8\x00\x00";
+    static const char fine[] = "DLP\x01\x01\x01\x00\x02\x01\x05\x00\x00\x00\x00\xB8\x00\x00";
+    assert_int_equal(logprobs_open(&r, places, sizeof places - 1, &e), ERR_FORMAT);
+    assert_int_equal(logprobs_open(&r, names, sizeof names - 1, &e), ERR_FORMAT);
+    assert_int_equal(logprobs_open(&r, fine, sizeof fine - 1, &e), ERR_OK);
+    struct logprobs_token t;
+    assert_true(logprobs_next(&r, &t) && t.chosen.id == 4 && !t.chosen.bytes);
+    assert_true(t.chosen.logprob == -0.5f && t.place.part == LOGPROBS_NOWHERE);
+    logprobs_close(&r);
+    /* a log-probability above 0; a rank beyond the candidates; a part that is none */
+    static const char above[] = "DLP\x01\x01\x01\x00\x02\x01\x05\x00\x00\x00\x00\x38\x00\x00";
+    static const char rank[] = "DLP\x01\x01\x01\x01\x02\x01\x05\x00\x00\x00\x00\xB8\x02\x00";
+    static const char part[] = "DLP\x01\x01\x01\x00\x02\x02\x05\x00\x03\x00\x00\x00\xB8\x00\x00";
+    assert_int_equal(logprobs_open(&r, above, sizeof above - 1, &e), ERR_FORMAT);
+    assert_int_equal(logprobs_open(&r, rank, sizeof rank - 1, &e), ERR_FORMAT);
+    assert_int_equal(logprobs_open(&r, part, sizeof part - 1, &e), ERR_FORMAT);
     /* counts without the bytes for them take no memory */
     static const char huge[] = "DLP\x01\xFF\xFF\xFF\xFF\x7F\xFF\xFF\xFF\xFF\x7F\x01\x01\x01";
     assert_int_equal(logprobs_open(&r, huge, sizeof huge - 1, &e), ERR_FORMAT);

@@ -288,6 +288,8 @@ static void thinking_is_found(void **state)
          0, 0},
         {DELTA("\"reasoning\":\"a</think>\"") CONTENT("\\n</think>\\nb") STOP, "a", "b",
          "reasoning", 0, 0},
+        {DELTA("\"reasoning\":\"<think></think>\"") CONTENT("</think>") STOP, "", "", "reasoning",
+         0, 0},
         {DELTA("\"reasoning\":\"a\"") CONTENT("b</think>c") STOP, "a", "b</think>c", "reasoning", 0,
          0},
         {DELTA("\"reasoning\":{\"effort\":1},\"content\":\"b\"") STOP, "", "b", "none", 0, 0},
@@ -389,6 +391,22 @@ static void escapes_and_bytes(void **state)
     http_reply_free(r);
 }
 
+static void names_are_bounded(void **state)
+{
+    (void)state;
+    struct http_reply *r = reply_for(&(struct reply_rules){.chat = true});
+    static const size_t lengths[] = {0, 1, 190, 191, 192, 500, 5000};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        char name[5001] = {0}, text[5100];
+        memset(name, 'm', lengths[i]);
+        snprintf(text, sizeof text, "{\"id\":\"%s\",\"choices\":[]}", name);
+        struct reply_view v = view_of(r, text);
+        size_t n = lengths[i] > 1024 ? 0 : lengths[i] > 191 ? 191 : lengths[i];
+        assert_true(n ? v.id && strlen(v.id) == n : !v.id);
+    }
+    http_reply_free(r);
+}
+
 static void counts_must_be_counts(void **state)
 {
     (void)state;
@@ -427,6 +445,8 @@ static void a_chunk_that_came_twice(void **state)
         /* numbers that grow tell */
         {COUNTED("a", 1) COUNTED("b", 2) COUNTED("b", 2) COUNTED("b", 3) STOP, "abb", false},
         {NUMBERED("a", 1) NUMBERED("b", 2) NUMBERED("b", 2) NUMBERED("b", 3) STOP, "abb", false},
+        {NUMBERED("a", 9) NUMBERED("b", 10) NUMBERED("b", 10) STOP, "ab", false},
+        {NUMBERED("a", 1x) NUMBERED("b", 2x) NUMBERED("b", 2x) STOP, "abb", false},
         /* numbers that stand still, and no numbers, don't */
         {COUNTED("a", 9) COUNTED("b", 9) COUNTED("b", 9) STOP, "abb", false},
         {NUMBERED("a", 7) NUMBERED("b", 7) NUMBERED("b", 7) STOP, "abb", false},
@@ -615,6 +635,7 @@ int main(void)
         cmocka_unit_test(thinking_is_found),
         cmocka_unit_test(states_and_messages),
         cmocka_unit_test(escapes_and_bytes),
+        cmocka_unit_test(names_are_bounded),
         cmocka_unit_test(counts_must_be_counts),
         cmocka_unit_test(a_chunk_that_came_twice),
         cmocka_unit_test(hostile_bodies_are_bounded),

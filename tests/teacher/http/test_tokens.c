@@ -1,6 +1,8 @@
 /* Log-probabilities as servers send them: every token known, and standing where it stands in the
  * trace's text. */
 #include "core/base/file.h"
+#include "core/base/json.h"
+#include "core/base/rng.h"
 #include "core/lm/logprobs.h"
 #include "teacher/http/reply.h"
 
@@ -59,7 +61,7 @@ static const struct {
     {"lp_vllm_chat.sse", false, true, 2,
      "R[So] 'So'-0.25 = 'Hm'-1.5\n"
      "- ' \uFFFD'-2 ' x'-0.5 ' y'-1 =\n"
-     "- '\uFFFD'0\n"
+     "R[ 😀] '\uFFFD'0\n"
      "R[.] '.\n'-0.125\n"
      "- '</think>'-0.5\n"
      "- '\n\n'-0.5\n"
@@ -73,7 +75,7 @@ static const struct {
      "R[a] 'a'-1\nR[b ] 'b '-1\nR[42] '42'-1\n- '\n</think>'-1\nA[42] '\n\n42'-1\n"
      "A[ !] ' !\n'-1\n- ''-1\n"},
     {"lp_vllm_ids.sse", true, true, 1,
-     "R[Hi] #17-0.5 = #9-1\n- #128799-0.25\n- #5-0.25\n- #6nan\nA[ c] #8-0.25 =\n"},
+     "R[Hi] #17-0.5 = #9-1\n- #128799-0.25\n- #5-0.25\nA[a b] #6nan\nA[ c] #8-0.25 =\n"},
     {"lp_openai_completion.json", true, false, 2,
      "A[is] ' is'-0.5 = ' was'-1\nA[ \xE2\x80] ' \xE2\x80'-0.5 =\nA[\x9c] '\x9c'-0.5\n"
      "A[42] '42'-0.75 = '42'-0.75\n"},
@@ -230,12 +232,90 @@ static void lost_tokens_lose_nothing_else(void **state)
     buf_dispose(&b);
 }
 
+/* What of raw bytes from .. to lies in the part that begins at first. */
+static void expect_part(struct logprobs_place *x, size_t from, size_t to, size_t first, size_t n,
+                        enum logprobs_part part)
+{
+    size_t a = from > first ? from : first, b = to < first + n ? to : first + n;
+    if (a < b)
+        *x = (struct logprobs_place){part, a - first, b - a};
+}
+
+/* Any text cut into tokens anywhere, also inside characters, which the server then holds back, and
+ * several tokens a chunk: each stands exactly where its bytes do. */
+static void any_tokens_of_any_text(void **state)
+{
+    (void)state;
+    static const char *const words[] = {" the", "é",    " 😀",   "\n",   "aaa",
+                                        "x",    " </b", "漢字", "\n\n", "."};
+    struct http_reply *r;
+    struct err e;
+    struct buf text = {0}, b = {0};
+    assert_int_equal(http_reply_new(&(struct reply_rules){.chat = true, .n_top = 1}, &r, &e),
+                     ERR_OK);
+    for (uint64_t round = 0; round < 400; round++) {
+        struct rng rng = rng_make(round, 1, 2);
+        size_t cuts[1000], n_tokens = 0, shown = 0;
+        buf_clear(&text);
+        buf_clear(&b);
+        size_t n_words = 5 + rng_below(&rng, 60), tag = rng_below(&rng, n_words);
+        for (size_t i = 0; i < n_words; i++)
+            buf_str(&text, i == tag ? "</think>" : words[rng_below(&rng, 10)], NULL);
+        for (size_t at = 0; at < text.len;) {
+            at += 1 + rng_below(&rng, 7);
+            cuts[n_tokens++] = at = at < text.len ? at : text.len;
+        }
+        for (size_t i = 0; i < n_tokens;) {
+            size_t most = i + 1 + (rng_below(&rng, 4) ? 0 : rng_below(&rng, 5));
+            size_t last = most < n_tokens ? most : n_tokens, end = cuts[last - 1];
+            while (end < text.len && ((unsigned char)text.data[end] & 0xC0) == 0x80)
+                end--; /* an unfinished character waits */
+            end = end > shown ? end : shown;
+            buf_str(&b, "data: {\"choices\":[{\"delta\":{\"content\":", NULL);
+            json_quote(&b, text.data + shown, end - shown, NULL);
+            buf_str(&b, "},\"logprobs\":{\"content\":[", NULL);
+            for (shown = end; i < last; i++) {
+                size_t from = i ? cuts[i - 1] : 0;
+                buf_printf(&b, NULL, "{\"token\":\"?\",\"logprob\":-1,\"bytes\":[");
+                for (size_t k = from; k < cuts[i]; k++)
+                    buf_printf(&b, NULL, "%s%d", k > from ? "," : "", (unsigned char)text.data[k]);
+                buf_printf(&b, NULL, "]}%s", i + 1 < last ? "," : "");
+            }
+            buf_str(&b, "]}}]}\n\n", NULL);
+        }
+        struct reply_view v = view_cut_at(r, &b, 0);
+        const char *close = strstr(text.data, "</think>");
+        size_t n_close = (size_t)(close - text.data), skip = strspn(text.data, " \n");
+        size_t answer = n_close + 8 + strspn(close + 8, " \n");
+        assert_string_equal(v.think_rule, "tag");
+        struct logprobs_reader reader;
+        struct logprobs_token t;
+        assert_int_equal(logprobs_open(&reader, v.logprobs, v.n_logprobs, &e), ERR_OK);
+        for (size_t i = 0; i < n_tokens; i++) {
+            struct logprobs_place x = {0};
+            size_t from = i ? cuts[i - 1] : 0;
+            expect_part(&x, from, cuts[i], answer, v.n_answer, LOGPROBS_ANSWER);
+            expect_part(&x, from, cuts[i], skip, v.n_reasoning, LOGPROBS_REASONING);
+            assert_true(logprobs_next(&reader, &t));
+            if (t.place.part != x.part || t.place.at != x.at || t.place.n != x.n)
+                fail_msg("round %d, token %zu of [%s]: %d %d+%d, should be %d %d+%d", (int)round, i,
+                         text.data, t.place.part, (int)t.place.at, (int)t.place.n, x.part,
+                         (int)x.at, (int)x.n);
+        }
+        logprobs_close(&reader);
+    }
+    http_reply_free(r);
+    buf_dispose(&text);
+    buf_dispose(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_dialect_cut_everywhere),
         cmocka_unit_test(odd_members_are_passed_over),
         cmocka_unit_test(lost_tokens_lose_nothing_else),
+        cmocka_unit_test(any_tokens_of_any_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
