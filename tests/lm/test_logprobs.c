@@ -274,6 +274,11 @@ static void damage_is_found_or_harmless(void **state)
     assert_int_equal(logprobs_open(&r, above, sizeof above - 1, &e), ERR_FORMAT);
     assert_int_equal(logprobs_open(&r, rank, sizeof rank - 1, &e), ERR_FORMAT);
     assert_int_equal(logprobs_open(&r, part, sizeof part - 1, &e), ERR_FORMAT);
+    /* a name that is not there; a chosen candidate where there is no room for any */
+    static const char name[] = "DLP\x01\x01\x01\x00\x02\x01\x05\x00\x00\x01\x00\xB8\x00\x00";
+    static const char room[] = "DLP\x01\x01\x01\x00\x02\x01\x05\x00\x00\x00\x00\xB8\x01\x00";
+    assert_int_equal(logprobs_open(&r, name, sizeof name - 1, &e), ERR_FORMAT);
+    assert_int_equal(logprobs_open(&r, room, sizeof room - 1, &e), ERR_FORMAT);
     /* counts without the bytes for them take no memory */
     static const char huge[] = "DLP\x01\xFF\xFF\xFF\xFF\x7F\xFF\xFF\xFF\xFF\x7F\x01\x01\x01";
     assert_int_equal(logprobs_open(&r, huge, sizeof huge - 1, &e), ERR_FORMAT);

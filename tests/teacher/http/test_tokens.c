@@ -163,6 +163,17 @@ static void odd_members_are_passed_over(void **state)
         {"{\"tokens\":[\"a\",\"b\"],\"token_ids\":[4,5],\"token_logprobs\":[-1,-2],"
          "\"top_logprobs\":[[{\"token\":\"a\",\"logprob\":-1}],3]}",
          "A[a] #4'a'-1 =\nA[b] #5'b'-2\n"},
+        /* what servers take away at the end does no harm, other bytes are another text */
+        {"{\"content\":[{\"token\":\"ab \\n</x\",\"logprob\":-1}]}", "A[ab] 'ab \n</x'-1\n"},
+        {"{\"content\":[{\"token\":\"abc\",\"logprob\":-1}]}", "- 'abc'-1\n"},
+        {"{\"content\":[{\"token\":\" a\",\"logprob\":-1},{\"token\":\" b\",\"logprob\":-1}]}",
+         "A[a] ' a'-1\n- ' b'-1\n"},
+        {"{\"content\":[{\"token\":\"token_id:123456789\",\"logprob\":-1}]}",
+         "A[ab] #123456789-1\n"},
+        {"{\"content\":[{\"token\":\"token_id:1234567890\",\"logprob\":-1}]}",
+         "- 'token_id:1234567890'-1\n"},
+        {"{\"content\":[{\"token\":\"token_id:0\",\"id\":9,\"logprob\":-1}]}", "A[ab] #0-1\n"},
+        {"{\"content\":[{\"token\":\"ab\",\"id\":0,\"logprob\":-1}]}", "A[ab] #0'ab'-1\n"},
         /* no more candidates than were asked for, and the chosen one */
         {"{\"tokens\":[\"ab\"],\"token_logprobs\":[-1],\"top_logprobs\":[{\"c\":-1,\"d\":-2,"
          "\"e\":-3,\"ab\":-4}]}",
