@@ -61,8 +61,7 @@ static int run(int argc, char **argv)
     bool json = false, clear_marks = false;
     struct cli_option options[] = {
         CORPUS_OPTION(path),
-        {"against", CLI_STRS, &files, "FILE.jsonl",
-         "a benchmark's problems; may be given several times"},
+        {"against", CLI_STRS, &files, "FILE", "a benchmark's problems; may be given several times"},
         {"words", CLI_INT, &n_run, "N", "exact: so many words in a row", .min = 2, .max = 16},
         {"fuzzy", CLI_NUM, &opt.threshold, "SHARE",
          "fuzzy: this share of a problem and more; 0: exact only", .fmin = 0, .fmax = 1},
@@ -79,7 +78,7 @@ static int run(int argc, char **argv)
     struct progress p;
     int64_t n_cleared = 0;
     if (!files.n && !clear_marks)
-        return cli_end(err_set(&e, ERR_USAGE, "--against FILE.jsonl is required (or --clear)"), &e);
+        return cli_end(err_set(&e, ERR_USAGE, "--against FILE is required (or --clear)"), &e);
     opt.files = files.items;
     opt.n_files = files.n;
     opt.n_run = (int)n_run;

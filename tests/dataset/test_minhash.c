@@ -107,6 +107,49 @@ static void test_words_and_symbols(void **state)
     assert_int_equal(count("5,", WORDS_BARE), 1);
 }
 
+/* Any bytes: it comes to an end, reads no byte too far, and cutting a text changes no words
+ * but those by the cut. */
+static void test_hostile_bytes(void **state)
+{
+    (void)state;
+    struct rng r = rng_make(9, 0, 0);
+    static const char *const pieces[] = {
+        "a",  "Z", "7", ",", ".",  "'", "\xe2\x80\x99", " ",        "\xff", "\xe2",  "\xe2\x80",
+        "木", "ก", "é", "İ", "\0", "+", "\xf4",         "\xcc\x81", "\n",   "\u3000"};
+    enum { N = sizeof pieces / sizeof *pieces };
+    for (int i = 0; i < 30000; i++) {
+        char text[128];
+        size_t n = 0;
+        for (int k = (int)rng_below(&r, 24); k > 0; k--) {
+            const char *p = pieces[rng_below(&r, N)];
+            size_t len = *p ? strlen(p) : 1;
+            memcpy(text + n, p, len);
+            n += len;
+        }
+        size_t part = n ? rng_below(&r, n + 1) : 0;
+        char *whole = malloc(n + 1), *cut = malloc(part + 1); /* so that a byte too far is found */
+        memcpy(whole, text, n);
+        memcpy(cut, text, part);
+        for (enum words_form form = WORDS_SPACED; form <= WORDS_BARE; form++) {
+            struct words w = words_of(whole, n, form), c = words_of(cut, part, form);
+            uint64_t x, y;
+            int n_words = 0;
+            bool same = true;
+            while (words_next(&c, &y)) {
+                same = same && words_next(&w, &x) && x == y;
+                assert_true(same || c.end - c.at <= 8); /* what follows may belong to the word */
+                assert_true(++n_words <= (int)part);
+            }
+            n_words = 0;
+            while (words_next(&w, &x))
+                assert_true(++n_words <= (int)n + 1);
+            assert_true(w.at == w.end);
+        }
+        free(whole);
+        free(cut);
+    }
+}
+
 /* ---- signatures ---- */
 
 static struct minhash signature(const char *text)
@@ -365,6 +408,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spaced_words),
         cmocka_unit_test(test_words_and_symbols),
+        cmocka_unit_test(test_hostile_bytes),
         cmocka_unit_test(test_jaccard_and_its_estimate),
         cmocka_unit_test(test_short_and_empty_texts),
         cmocka_unit_test(test_signature_is_fixed),
