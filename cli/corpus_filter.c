@@ -110,6 +110,7 @@ static void print_summary(const struct args *a, const struct filter_summary *s,
            (long long)s->n_uncounted);
 }
 
+/* The rules first: a condition on good sees their marks. */
 static err_code filter(struct corpus *c, const struct args *a, struct filter_summary *s,
                        struct marks_summary *where, struct err *e)
 {
@@ -118,15 +119,13 @@ static err_code filter(struct corpus *c, const struct args *a, struct filter_sum
     err_code rc = ERR_OK;
     for (int r = 0; r < FILTER_N; r++)
         rules |= a->opt.use[r];
-    if (a->where)
-        rc = corpus_filter_where(c, a->where, a->as, where, e);
-    if (rc || !rules)
-        return rc;
-    stop_install();
-    progress_begin(&p, "filter", 0);
-    rc = corpus_filter(c, &a->opt, corpus_on_progress, &p, s, e);
-    progress_end(&p, "%lld traces looked at", (long long)s->n_traces);
-    return rc;
+    if (rules) {
+        stop_install();
+        progress_begin(&p, "filter", 0);
+        rc = corpus_filter(c, &a->opt, corpus_on_progress, &p, s, e);
+        progress_end(&p, "%lld traces looked at", (long long)s->n_traces);
+    }
+    return !rc && a->where ? corpus_filter_where(c, a->where, a->as, where, e) : rc;
 }
 
 static int run(int argc, char **argv)

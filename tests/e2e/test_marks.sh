@@ -87,7 +87,7 @@ expect 0 "" $decant corpus dedup --corpus "$db" --clear
 expect 0 "" $decant corpus filter --corpus "$db"
 is "SELECT group_concat(trace_id || kind) FROM verdicts WHERE kind NOT IN ('answer', 'no_think')" "5mixed_language,6code_block"
 expect 0 "" $decant corpus filter --corpus "$db" --where "prompt_id = 4 OR good AND sample_index = 2" --as odd --max-tokens 33 --json
-says '"odd":{"marked":3,"new":3,"cleared":0}'
+says '"odd":{"marked":2,"new":2,"cleared":0}'
 says '"length":{"marked":4,"new":4,"cleared":0}'
 is "SELECT group_concat(id) FROM v_traces WHERE good" ""
 expect 0 "" $decant corpus filter --corpus "$db" --clear odd
