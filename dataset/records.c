@@ -27,10 +27,10 @@ struct records {
 static const struct {
     const char *name, *suffix;
     enum records_format format;
-} formats[] = {{"jsonl", ".jsonl", RECORDS_JSONL},
-               {"csv", ".csv", RECORDS_CSV},
+} formats[] = {{"csv", ".csv", RECORDS_CSV},
                {"tsv", ".tsv", RECORDS_TSV},
-               {"json", NULL, RECORDS_ARRAY}}; /* .json may hold either: its text tells */
+               {"jsonl", NULL, RECORDS_JSONL}, /* of these two the text tells */
+               {"json", NULL, RECORDS_ARRAY}};
 
 bool records_format_of(const char *name, enum records_format *out)
 {
