@@ -17,7 +17,7 @@ const struct command corpus_merge_command = {
     "is not added again, so merging twice changes nothing. A trace whose place (prompt, request,\n"
     "sample) is taken by another text gets the next free sample index. Each corpus is merged whole "
     "or\n"
-    "not at all, and is only read.",
+    "not at all, and is only read. Marks of dedup stay behind: run decant corpus dedup afterwards.",
 };
 
 static void print_notes(const struct merge_summary *s)

@@ -1,4 +1,5 @@
 #include "dataset/merge.h"
+#include "dataset/dedup.h"
 #include "dataset/sql.h"
 
 #include <stdio.h>
@@ -288,12 +289,12 @@ static err_code merge_rest(struct merge *m, struct err *e)
         m,
         "INSERT INTO main.verdicts (trace_id, kind, value, reason, version, created_at) SELECT "
         "k.new, v.kind, v.value, v.reason, v.version, v.created_at FROM temp.merge_traces k "
-        "CROSS JOIN other.verdicts v ON v.trace_id = k.old WHERE true ON CONFLICT (trace_id, "
-        "kind) DO NOTHING;"
+        "CROSS JOIN other.verdicts v ON v.trace_id = k.old WHERE v.kind <> '" DEDUP_KIND
+        "' ON CONFLICT (trace_id, kind) DO NOTHING;"
         "INSERT INTO main.prompt_verdicts (prompt_id, kind, value, reason, version, created_at) "
         "SELECT k.new, v.kind, v.value, v.reason, v.version, v.created_at FROM "
-        "other.prompt_verdicts v JOIN temp.merge_prompts k ON k.old = v.prompt_id WHERE true "
-        "ON CONFLICT (prompt_id, kind) DO NOTHING",
+        "other.prompt_verdicts v JOIN temp.merge_prompts k ON k.old = v.prompt_id WHERE "
+        "v.kind <> '" DEDUP_KIND "' ON CONFLICT (prompt_id, kind) DO NOTHING",
         NULL, e);
     if (!rc)
         rc = run(m,

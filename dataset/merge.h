@@ -5,7 +5,8 @@
  * sample index). A trace that stands at a place that is taken here is the same one when its texts
  * are the same; otherwise it gets the next free index, unless the same texts stand somewhere else
  * for that prompt and request. So merging again changes nothing, and no trace that was paid for is
- * lost. Of two failures at one place the one with more tries stays. */
+ * lost. Of two failures at one place the one with more tries stays. Marks of dedup stay behind:
+ * each corpus may have kept the copy that the other one marked. */
 #ifndef DECANT_DATASET_MERGE_H
 #define DECANT_DATASET_MERGE_H
 

@@ -75,6 +75,10 @@ static void test_merge(void **state)
     ok(f, corpus_mark(m, 1, "in the test set", &f->e));
     ok(f, corpus_marks_commit(m, &marked, &f->e));
     corpus_marks_end(m);
+    ok(f, corpus_marks_begin(o, "duplicate", CORPUS_MARK_PROMPTS, 1, &m, &f->e));
+    ok(f, corpus_mark(m, 1, "the same words as prompt 2", &f->e)); /* there; here it is another */
+    ok(f, corpus_marks_commit(m, &marked, &f->e));
+    corpus_marks_end(m);
     corpus_close(o);
     open_new(f);
     ok(f, corpus_begin(f->c, &f->e));
