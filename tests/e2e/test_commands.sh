@@ -62,6 +62,33 @@ expect 0 "" $decant corpus verify --corpus "$dir/c.db"
 expect 0 "" $decant corpus show --corpus "$dir/c.db"
 expect 0 "" $decant corpus export --corpus "$dir/c.db" --out "$dir/c.jsonl"
 [ "$(wc -l <"$dir/c.jsonl")" -ge 1 ] || fail "export is empty"
+expect 0 "" $decant corpus check --corpus "$dir/c.db"
+grep -q 'integrity     ok' "$dir/out" || fail "check said $(cat "$dir/out")"
+expect 0 "" $decant corpus search --corpus "$dir/c.db" --query boxed --limit 3
+grep -q '\[boxed\]' "$dir/out" || fail "search found $(cat "$dir/out")"
+# out and in again, in every form: the same traces, and nothing twice
+for form in messages sharegpt prompt-completion; do
+    expect 0 "" $decant corpus export --corpus "$dir/c.db" --select all --format $form --out "$dir/$form.jsonl"
+    expect 0 "" $decant corpus import --corpus "$dir/again.db" --traces "$dir/$form.jsonl" --json
+done
+grep -q '"traces":0,"traces_there":64' "$dir/out" || fail "imported $(cat "$dir/out")"
+q="select group_concat(prompt || sample_index || request || reasoning || answer || verdict) from (select * from v_traces order by prompt)"
+[ "$(sqlite3 "$dir/again.db" "$q")" = "$(sqlite3 "$dir/c.db" "$q")" ] || fail "export and import differ"
+expect 0 "" $decant corpus merge --corpus "$dir/again.db" --from "$dir/c.db" --json
+grep -q '"traces":0,"there":64' "$dir/out" || fail "merged $(cat "$dir/out")"
+expect 0 "" $decant corpus merge --corpus "$dir/all.db" --from "$dir/c.db" --from "$dir/again.db"
+[ "$(sqlite3 "$dir/all.db" 'select count(*), sum(good) from v_traces')" = \
+    "$(sqlite3 "$dir/c.db" 'select count(*), sum(good) from v_traces')" ] || fail "merge differs"
+expect 2 'did you mean "stats"' $decant corpus stat --corpus "$dir/c.db"
+expect 2 "--format x" $decant corpus export --corpus "$dir/c.db" --format x --out "$dir/x"
+expect 2 "--prompts FILE or --traces FILE" $decant corpus import --corpus "$dir/c.db"
+printf 'prompt,answer\n"a, b",1\n' >"$dir/p.csv"
+expect 0 "" $decant corpus import --corpus "$dir/csv.db" --prompts "$dir/p.csv"
+printf '{"prompt": 3}\n' >"$dir/wrong.jsonl"
+expect 1 'wrong.jsonl:1: "prompt" should be a string' $decant corpus import --corpus "$dir/none.db" \
+    --prompts "$dir/wrong.jsonl"
+[ ! -e "$dir/none.db" ] || fail "a failed import left a corpus behind"
+! $decant corpus stats --corpus "$dir/c.db" | grep -qF '$0' || fail "stats print money of a free teacher"
 printf '{"prompt": "x"}\n{"prompt": \n' >"$dir/bad.jsonl"
 expect 1 "bad.jsonl:2" $decant generate-traces --teacher $teacher --prompts "$dir/bad.jsonl" \
     --corpus "$dir/d.db"
