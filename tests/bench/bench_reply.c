@@ -2,6 +2,7 @@
  * chunks' JSON and doing nothing with it; and the memory of 1,000 streams of 120 kB of text each
  * (30,000 tokens) that arrive side by side, beside the text itself. */
 #include "core/base/log.h"
+#include "teacher/http/body.h"
 #include "teacher/http/reply.h"
 
 #include <cjson/cJSON.h>
@@ -93,6 +94,52 @@ static void bench_chunks(const char *name, bool logprobs)
     buf_dispose(&b);
 }
 
+/* Answers of 8 chunks, each with what a request costs here: body, stream, view. */
+static void bench_short(void)
+{
+    struct body_options o = {.chat = true,
+                             .stream = true,
+                             .model = "r1",
+                             .temperature = 0.6,
+                             .top_p = 0.95,
+                             .max_tokens = 100};
+    struct body_ask ask = {"What is six times seven? Please reason step by step.", 52, true, 7};
+    struct reply_rules rules = {.chat = true, .stop_loops = true};
+    struct http_reply *r;
+    struct reply_view v;
+    struct buf b = {0}, body = {0};
+    char text[1400];
+    double best = 1e9;
+    for (int i = 0; i < 8; i++) {
+        chunk(text, sizeof text, i, false);
+        buf_printf(&b, NULL, "data: %s\n\n", text);
+    }
+    buf_str(&b,
+            "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+            "data: [DONE]\n\n",
+            NULL);
+    if (http_reply_new(&rules, &r, NULL))
+        abort();
+    for (int k = 0; k < N_ROUNDS; k++) {
+        double t0 = clock_now();
+        for (int i = 0; i < 10000; i++) {
+            buf_clear(&body);
+            if (body_write(&o, &ask, &body, NULL))
+                abort();
+            http_reply_begin(r, NULL);
+            if (http_reply_feed(r, b.data, b.len) != REPLY_COMPLETE)
+                abort();
+            http_reply_view(r, &v);
+        }
+        best = clock_now() - t0 < best ? clock_now() - t0 : best;
+    }
+    printf("short answers of 8 chunks: %.1f us each, %.0f %% of a core at 5,000 a second\n",
+           best * 1e2, best / 10000 * 5000 * 100);
+    http_reply_free(r);
+    buf_dispose(&b);
+    buf_dispose(&body);
+}
+
 static double resident_mb(void)
 {
     long pages = 0;
@@ -137,6 +184,7 @@ int main(void)
 {
     bench_chunks("chunks", false);
     bench_chunks("chunks with 5 log-probabilities", true);
+    bench_short();
     bench_memory();
     return 0;
 }
