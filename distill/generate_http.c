@@ -107,7 +107,7 @@ static bool afford(struct http_run *r, int64_t max_tokens, struct flight *f)
     double worst = budget_worst(o->endpoints, o->n_endpoints, r->text.len + n_system, max_tokens);
     for (;; n_tries = 1) {
         f->max_tries = n_tries;
-        f->reserved = n_tries * worst;
+        f->reserved = r->worst = n_tries * worst;
         if (budget_take(&r->budget, f->reserved))
             return true;
         if (n_tries == 1)
@@ -118,10 +118,11 @@ static bool afford(struct http_run *r, int64_t max_tokens, struct flight *f)
 static void out_of_budget(struct http_run *r)
 {
     if (!r->n_flying)
-        run_stop(r, STOP_BUDGET,
-                 "the next request could pass the budget of $%g: $%.4f is spent; raise --budget or "
-                 "lower --max-tokens to go on",
-                 r->budget.limit, r->budget.spent);
+        run_stop(
+            r, STOP_BUDGET,
+            "the next request could pass the budget of $%g: $%.4f is spent, and it may cost up "
+            "to $%.4f; to go on, raise --budget or lower --max-tokens",
+            r->budget.limit, r->budget.spent, r->worst);
 }
 
 /* What is to be made next: what the budget had no room for, what failed before, what is missing. */
@@ -380,8 +381,8 @@ static err_code open_all(struct http_run *r, struct err *e)
     else if ((rc = find_model(r, sum->teacher, e)))
         return rc;
     fill_options(r, sum->teacher, &h);
-    if ((rc = http_teacher_open(&h, &r->teacher, e)) ||
-        (rc = request_http(o, sum->teacher, &r->job.request, e)) || (rc = job_open(&r->job, e)) ||
+    if ((rc = request_http(o, sum->teacher, &r->job.request, e)) ||
+        (rc = http_teacher_open(&h, &r->teacher, e)) || (rc = job_open(&r->job, e)) ||
         (rc = make_flights(r, e)) || (rc = corpus_spent(r->job.corpus, 0, &r->budget.spent, e)))
         return rc;
     r->budget.limit = o->budget_usd;

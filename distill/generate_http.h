@@ -65,6 +65,7 @@ struct http_run {
     struct rng jitter;
 
     struct budget budget;
+    double worst; /* of the last ask that was weighed against it */
     bool cost_known;
     double cost;                /* of this run */
     int64_t n_unpriced;         /* answers whose cost is not known */

@@ -165,7 +165,9 @@ static err_code take_failure(struct http_run *r, const struct flight *f,
     bool fatal = a->outcome == HTTP_FATAL;
     bool retry = !r->stop && !fatal && a->outcome == HTTP_GAVE_UP && f->kind == ASK_WORK &&
                  r->budget.limit >= 0 && n_tries < o->n_tries;
-    bool elsewhere = f->kind == ASK_PROBE && !r->stop && r->n_endpoints > 1 && !r->abandoning;
+    /* What a probe could not get, the run may, there or elsewhere. */
+    bool later = f->kind == ASK_PROBE && !r->stop && !r->abandoning &&
+                 (r->n_endpoints > 1 || a->outcome == HTTP_GAVE_UP);
     if (fatal && f->kind == ASK_WORK)
         run_stop(r, STOP_FATAL, "%s", message);
     if (!r->abandoning && !fatal && !retry) {
@@ -179,8 +181,8 @@ static err_code take_failure(struct http_run *r, const struct flight *f,
         rc = run_canary_answer(r, f, a, false, e);
     if (rc)
         return rc;
-    if (retry || elsewhere) {
-        double wait = elsewhere ? 0 : retry_backoff(&r->jitter, n_tries, 1, 60);
+    if (retry || later) {
+        double wait = later ? 0 : retry_backoff(&r->jitter, n_tries, 1, 60);
         return run_again(r, f, n_tries, clock_now() + wait, e);
     }
     missing_done(r->job.missing, f->i_prompt, MISSING_FAILED);

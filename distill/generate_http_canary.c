@@ -82,8 +82,8 @@ err_code run_canary_fill(struct http_run *r, struct err *e)
         if (rc || r->stop)
             return rc;
         if (r->n_flying)
-            log_info("trying %d endpoint%s with %lld prompts each", r->n_endpoints,
-                     r->n_endpoints > 1 ? "s" : "", (long long)r->job.o->n_canary);
+            log_info("trying %d endpoint%s with up to %d prompts each", r->n_endpoints,
+                     r->n_endpoints > 1 ? "s" : "", r->canaries[0].n_asked);
     }
     return decide(r, e);
 }

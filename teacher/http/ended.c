@@ -34,7 +34,7 @@ static const char *status_hint(const struct site *s, int status)
 {
     switch (status) {
     case 401:
-        return "; the key is missing or wrong: --key-env or --key-file";
+        return "; the key is missing or wrong (--api-key-env, --api-key-file)";
     case 402:
         return "; the account has no money left";
     case 404:

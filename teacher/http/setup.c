@@ -51,7 +51,7 @@ static err_code check_url(const char *url, struct err *e)
     if (strpbrk(url, "@?#"))
         return err_set(e, ERR_USAGE,
                        "a teacher's URL must be a plain base URL, without user information, query "
-                       "or fragment (a key belongs into --key-env or --key-file)");
+                       "or fragment (a key belongs into --api-key-env or --api-key-file)");
     size_t n = strlen(url);
     if (n > 2000)
         return err_set(e, ERR_USAGE, "a teacher's URL is too long (%zu bytes)", n);
