@@ -441,8 +441,8 @@ static bool break_here(struct exchange *x)
         text_puts(t, "data: ");
         text_add(t, x->prefix.s, x->prefix.n);
         text_printf(t, "{\"index\":0,\"%s\":{\"content\":\"", x->chat ? "delta" : "text");
-        for (int64_t i = 0; i < config.big_bytes / 64; i++)
-            text_puts(t, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,");
+        for (int64_t i = 0; i < config.big_bytes / 16; i++)
+            text_printf(t, "%015" PRIx64 " ", mix(x->dice, (uint64_t)i) >> 4);
         text_puts(t, "\"},\"finish_reason\":null}]}\n\n");
         return false;
     default:
@@ -481,7 +481,7 @@ void dialect_next(struct exchange *x)
             return;
         if (x->i_token < all)
             next_tokens(x);
-        if (config.chunk_ms) {
+        if (config.chunk_ms && ++x->n_chunks % config.burst == 0) {
             x->want_pause = true;
             x->pause_ms = config.chunk_ms;
         }

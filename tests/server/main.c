@@ -14,6 +14,7 @@
 struct config config = {
     .answer = {.min_tokens = 24, .max_tokens = 40, .loop_tokens = 20000},
     .chunk_tokens = 4,
+    .burst = 1,
     .slow_ms = 300,
     .big_bytes = 50 << 20,
     .retry_after_s = 1,
@@ -68,6 +69,18 @@ static void on_signal(int sig)
     stop = 1;
 }
 
+/* As much in flight as a network would hold, not megabytes a stream. */
+static void on_connection(void *cls, struct MHD_Connection *c, void **socket_state,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    (void)cls, (void)socket_state;
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    int bytes = 1 << 16;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED && i)
+        setsockopt(i->connect_fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 static void run(struct MHD_Daemon *d)
 {
     int fd = MHD_get_daemon_info(d, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
@@ -115,6 +128,7 @@ enum {
     CHUNK_TOKENS,
     LATENCY,
     CHUNK,
+    BURST,
     SLOW,
     RETRY_AFTER,
     BIG,
@@ -140,6 +154,7 @@ static const struct option names[] = {{"dialect", 1, 0, DIALECT},
                                       {"loop-tokens", 1, 0, LOOP_TOKENS},
                                       {"chunk-tokens", 1, 0, CHUNK_TOKENS},
                                       {"latency-ms", 1, 0, LATENCY},
+                                      {"burst", 1, 0, BURST},
                                       {"chunk-ms", 1, 0, CHUNK},
                                       {"slow-ms", 1, 0, SLOW},
                                       {"retry-after", 1, 0, RETRY_AFTER},
@@ -168,6 +183,7 @@ static const char help[] =
     "  --fault RULE         WHAT=P, WHAT@N, WHAT@N-M, WHAT@N-, WHAT~TEXT; may be repeated\n"
     "  --fault-tries N      after N tries of the same a request meets no fault\n"
     "  --latency-ms A-B     before each answer          --chunk-ms N     between chunks\n"
+    "  --burst N            chunks between two such pauses (1)\n"
     "  --slow-ms N --retry-after S --big-bytes N --capacity N (more at once: 429)\n"
     "  --ignore-seed --no-logprobs --redirect URL\n"
     "  --price HIT,MISS,OUT USD per million tokens      --key-file FILE  --ledger FILE\n"
@@ -235,6 +251,9 @@ static void set_option(int c, const char *v, int *port)
     case CHUNK:
         config.chunk_ms = whole(v, "chunk-ms");
         break;
+    case BURST:
+        config.burst = whole(v, "burst");
+        break;
     case SLOW:
         config.slow_ms = whole(v, "slow-ms");
         break;
@@ -300,8 +319,8 @@ int main(int argc, char **argv)
     config.dialect = dialect_find("deepseek");
     while ((c = getopt_long(argc, argv, "", names, NULL)) != -1)
         set_option(c, optarg, &port);
-    if (optind < argc || !config.chunk_tokens)
-        die("%s", optind < argc ? "only --options are taken" : "--chunk-tokens: at least 1");
+    if (optind < argc || !config.chunk_tokens || !config.burst)
+        die("%s", optind < argc ? "only --options are taken" : "--chunk-tokens and --burst: at least 1");
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     snprintf(
@@ -316,9 +335,9 @@ int main(int argc, char **argv)
     struct MHD_Daemon *d = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, (uint16_t)port, NULL, NULL, exchange_handle, NULL,
         MHD_OPTION_SOCK_ADDR, &at, MHD_OPTION_NOTIFY_COMPLETED, exchange_done, NULL,
-        MHD_OPTION_CONNECTION_LIMIT, 16000u, MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096u,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)65536, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u,
-        MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL, MHD_OPTION_CONNECTION_LIMIT, 16000u,
+        MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)65536,
+        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
     if (!d)
         die("cannot listen on 127.0.0.1:%d: %s", port, strerror(errno));
     printf("http://127.0.0.1:%d/v1\n", MHD_get_daemon_info(d, MHD_DAEMON_INFO_BIND_PORT)->port);

@@ -138,7 +138,7 @@ struct config {
     bool tags, open_tag; /* reasoning inside the content, up to </think>; with <think> as well */
     uint64_t seed;
     struct answer_options answer;
-    int64_t chunk_tokens, min_latency_ms, max_latency_ms, chunk_ms, slow_ms, retry_after_s,
+    int64_t chunk_tokens, min_latency_ms, max_latency_ms, chunk_ms, burst, slow_ms, retry_after_s,
         big_bytes, capacity;
     int fault_tries; /* a request that came so often meets no fault any more; 0: always */
     bool ignore_seed, no_logprobs;
@@ -170,7 +170,7 @@ struct exchange {
     double cost_usd;
     /* the stream */
     int phase;
-    int64_t i_token;
+    int64_t i_token, n_chunks;
     struct text prefix, out; /* out: bytes made and not yet taken */
     size_t i_out;
     uint64_t n_sent, cut_at; /* of the body; cut_at UINT64_MAX: never */
@@ -205,7 +205,8 @@ extern struct counters counters;
 /* A line a request to the teacher that was answered with 200 or broken off:
  * id, state (sent; cut: by a fault; gone: by the client), fault, kind, status, seed,
  * tokens of prompt, cached, completion, reasoning (of what was sent), finish (1: sent), usage (1),
- * cost in USD, prompt */
+ * cost in USD, prompt (its first 80 bytes), reasoning, answer (line feeds as \n; "-" when the two
+ * have over 1,000 tokens) */
 void ledger_open(const char *path);
 void ledger_add(const struct exchange *x, const char *state);
 void ledger_flush(void);
