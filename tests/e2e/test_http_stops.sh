@@ -1,0 +1,75 @@
+#!/bin/sh
+# generate-traces over HTTP stops: at a 402 in the middle, at Ctrl-C, before a budget is passed. Each
+# time with exit code 3, with nothing lost, and the same command goes on from there.
+set -eu
+. tests/e2e/http.sh
+prompts 150 >"$dir/p.jsonl"
+
+# 402 from the 200th request on; then the account is filled up
+start_server paid --latency-ms 10-30 --fault 402@200-
+generate m "$dir/p.jsonl" --samples 4 --concurrency 32
+stop_server
+same "$code" 3 "402: exit code; $(tail -n 3 "$dir/m.err")"
+audit m paid
+n=$(q m 'SELECT count(*) FROM traces')
+same "$n" "$(a "SELECT count(*) FROM ledger WHERE state = 'sent'")" "answers kept at a 402"
+same "$n" 199 "answers before the 402"
+refused=$(a "SELECT count(*) FROM ledger WHERE status = 402")
+[ "$refused" -le 64 ] || fail "$refused requests after the first 402"
+start_server filled --latency-ms 10-30
+generate m "$dir/p.jsonl" --samples 4 --concurrency 32
+stop_server
+same "$code" 0 "after the 402: $(tail -n 3 "$dir/m.err")"
+audit m paid filled
+same "$(q m 'SELECT count(*) FROM traces')" 600 "traces after the 402"
+same "$(a "SELECT count(*) FROM ledger WHERE state = 'sent'")" 600 "answers paid"
+
+# Ctrl-C: with a grace, what is in flight ends; without, it is dropped. Nothing that came is lost
+for grace in 5 0; do
+    start_server "int$grace" --latency-ms 200-300
+    generate_int() {
+        # shellcheck disable=SC2086
+        $decant generate-traces --teacher "$url" --prompts "$dir/p.jsonl" --corpus "$dir/i$grace.db" $prices \
+            --seed 3 --canary 0 --samples 4 --concurrency 64 --grace $grace >"$dir/i.out" 2>"$dir/i.err" &
+        pid=$!
+        sleep 0.9
+        kill -INT $pid
+        code=0
+        wait $pid || code=$?
+    }
+    # a shell without job control lets background programs ignore SIGINT
+    trap '' INT
+    trap - INT
+    generate_int
+    stop_server
+    same "$code" 3 "Ctrl-C with a grace of $grace s: $(cat "$dir/i.err")"
+    audit "i$grace" "int$grace"
+    n=$(q "i$grace" 'SELECT count(*) FROM traces')
+    [ "$n" -ge 64 ] && [ "$n" -lt 600 ] || fail "Ctrl-C with a grace of $grace s: $n traces"
+    sent=$(a "SELECT count(*) FROM ledger WHERE state = 'sent'")
+    gone=$(a "SELECT count(*) FROM ledger WHERE state = 'gone'")
+    [ $grace = 0 ] || same "$gone" 0 "answers dropped with a grace"
+    same "$n" "$sent" "Ctrl-C with a grace of $grace s: answers kept"
+    start_server "more$grace"
+    generate "i$grace" "$dir/p.jsonl" --samples 4
+    stop_server
+    same "$code" 0 "after Ctrl-C: $(tail -n 3 "$dir/i$grace.err")"
+    audit "i$grace" "int$grace" "more$grace"
+    same "$(q "i$grace" 'SELECT count(*) FROM traces')" 600 "traces after Ctrl-C"
+done
+
+# a budget, by the server's own count: also when a fifth of the requests breaks, and over two runs
+for rule in retry=0 retry=0.2; do
+    name=budget$rule
+    start_server "$name" --latency-ms 5-20 --fault $rule
+    for run in 1 2; do
+        generate "$name" "$dir/p.jsonl" --samples 4 --max-tokens 100 --budget 0.03 --concurrency 32
+        same "$code" 3 "$name, run $run: $(tail -n 3 "$dir/$name.err")"
+    done
+    stop_server
+    audit "$name" "$name"
+    spent=$(a "SELECT sum(cost) FROM ledger WHERE state IN ('sent', 'gone')")
+    awk -v s="$spent" 'BEGIN { exit !(s > 0.015 && s <= 0.03) }' || fail "$name of 0.03: the server counts $spent"
+    n=$(q "$name" 'SELECT count(*) FROM traces')
+    echo "$name: $n traces for \$$spent of 0.03"
+done
