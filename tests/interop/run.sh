@@ -1,12 +1,21 @@
 #!/bin/sh
-# Do other programs open what decant writes? Needs the PyPI packages gguf, numpy and
-# llama-cpp-python; without them it says SKIP. Run by `make check-interop`.
+# Do other programs open what decant writes, and does decant open what they serve? Needs the PyPI packages
+# gguf, numpy and llama-cpp-python, and for the second half llama-cpp-python[server]; without them it
+# says SKIP. Run by `make check-interop`.
 set -u
 cd "$(dirname "$0")/../.."
 export DECANT="${DECANT:-${BUILD:-build}/decant}"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(nproc)}"
 python=${PYTHON:-python3}
-if ! "$python" -c 'import numpy, gguf, llama_cpp' 2>/dev/null; then
+failed=0
+if "$python" -c 'import numpy, gguf, llama_cpp' 2>/dev/null; then
+    "$python" tests/interop/check.py || failed=1
+else
     echo "SKIP: llama.cpp is not here; install it with: $python -m pip install numpy gguf llama-cpp-python"
-    exit 0
 fi
-OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(nproc)}" exec "$python" tests/interop/check.py
+if "$python" -c 'import llama_cpp.server.app, uvicorn' 2>/dev/null; then
+    "$python" tests/interop/server.py || failed=1
+else
+    echo "SKIP: no llama.cpp server; install it with: $python -m pip install 'llama-cpp-python[server]'"
+fi
+exit $failed
