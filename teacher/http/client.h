@@ -50,7 +50,8 @@ struct transfer {
     int64_t place; /* in t->busy */
     struct ask *ask;
     int endpoint; /* of the last use too: its options are still set; -1: none */
-    double t_sent, t_first, t_last, t_complete; /* 0: not yet */
+    struct endpoint_ticket sent;
+    double t_first, t_last, t_complete; /* 0: not yet */
     int status;
     bool begun, html, ours; /* ours: the client's own end of it (guard, garbage) */
     uint64_t n_bytes;

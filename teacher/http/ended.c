@@ -183,7 +183,7 @@ static void note_limits(struct http_teacher *t, struct transfer *x)
             endpoint_set_quota(ep, (enum endpoint_quota_kind)k, x->quota[k].left,
                                t->now + x->quota[k].reset);
     if (x->retry_after >= 0 && x->status >= 400)
-        endpoint_hold(ep, t->now + x->retry_after, x->t_sent);
+        endpoint_hold(ep, t->now + x->retry_after, x->sent);
 }
 
 static void note_trace(struct http_teacher *t, struct ask *a, struct site *s,
@@ -224,10 +224,10 @@ err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break ho
     a->n_sent++;
     a->endpoint = endpoint;
     a->status = x->status;
-    a->latency_ms = (t->now - x->t_sent) * 1e3;
-    a->first_byte_ms = x->t_first > 0 ? (x->t_first - x->t_sent) * 1e3 : a->latency_ms;
+    a->latency_ms = (t->now - x->sent.t) * 1e3;
+    a->first_byte_ms = x->t_first > 0 ? (x->t_first - x->sent.t) * 1e3 : a->latency_ms;
     note_limits(t, x);
-    endpoint_ended(ep, t->now, x->t_sent, result, a->latency_ms * 1e-3);
+    endpoint_ended(ep, t->now, x->sent, result, a->latency_ms * 1e-3);
     if (result == TRY_TRACE) {
         transfer_release(t, x);
         note_trace(t, a, s, &v);
@@ -268,8 +268,8 @@ void ask_abandon(struct http_teacher *t, struct transfer *x)
     a->n_sent++;
     a->endpoint = x->endpoint;
     a->status = x->status;
-    a->latency_ms = (t->now - x->t_sent) * 1e3;
-    a->first_byte_ms = x->t_first > 0 ? (x->t_first - x->t_sent) * 1e3 : a->latency_ms;
+    a->latency_ms = (t->now - x->sent.t) * 1e3;
+    a->first_byte_ms = x->t_first > 0 ? (x->t_first - x->sent.t) * 1e3 : a->latency_ms;
     endpoint_dropped(&t->endpoints[x->endpoint]);
     transfer_release(t, x);
     keep_partial(a, &v);

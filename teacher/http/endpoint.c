@@ -3,12 +3,14 @@
 #include <math.h>
 #include <string.h>
 
-static const double first_limit = 256, ramp_seconds = 0.05, unconnected_limit = 8;
+static const double first_limit = 256, ramp_seconds = 0.02, unconnected_limit = 8;
 static const double window_min = 0.25, window_max = 1;
 static const int64_t window_outcomes = 8;
 static const int down_streak = 8, down_unreached = 3;
 static const double down_silence = 1, probe_first = 0.25, probe_max = 30, flap_seconds = 30;
 static const double hold_first = 0.05, hold_doublings = 5;
+static const double proven_seconds = 10;
+static const int proven_refusals = 3;
 static const double patience_first = 1, patience_max = 30;
 static const double least_share = 0.05;
 
@@ -104,8 +106,9 @@ int endpoint_choose(struct endpoint *eps, int n, int not, int avoid, double now)
     return best;
 }
 
-void endpoint_sent(struct endpoint *ep, double now)
+struct endpoint_ticket endpoint_sent(struct endpoint *ep, double now)
 {
+    struct endpoint_ticket ticket = {now, ep->in_flight};
     ep->in_flight++;
     if (ep->in_flight > ep->window.peak)
         ep->window.peak = ep->in_flight;
@@ -117,6 +120,7 @@ void endpoint_sent(struct endpoint *ep, double now)
         ep->next_probe = now + pause;
         ep->n_probes++;
     }
+    return ticket;
 }
 
 void endpoint_connected(struct endpoint *ep, double now)
@@ -137,7 +141,7 @@ static void close_window(struct endpoint *ep, double now)
         good = fmax(good, (double)ep->window.peak - bad);
     double share = bad / fmax(1, bad + good);
     double step = ep->window.full ? fmax(1, ep->limit / 32) : 0;
-    if (ep->limit + step > 0.8 * ep->ceiling && now < ep->t_decrease + ep->patience)
+    if (ep->limit + step > 0.8 * ep->ceiling && now < ep->t_ceiling + ep->patience)
         step = 0;
     if (bad > 0) {
         ep->ramping = false;
@@ -193,14 +197,16 @@ void endpoint_life(struct endpoint *ep, double now)
     ep->t_life = now;
 }
 
-void endpoint_accepted(struct endpoint *ep, double now, double t_sent)
+void endpoint_accepted(struct endpoint *ep, double now, struct endpoint_ticket sent)
 {
     ep->t_life = now;
-    ep->t_accepted = fmax(ep->t_accepted, t_sent);
+    ep->t_accepted = fmax(ep->t_accepted, sent.t);
     ep->n_refusals = 0;
-    if (t_sent > ep->t_held)
+    if (sent.level >= ep->proven.level || now - ep->proven.t > proven_seconds)
+        ep->proven = (struct endpoint_ticket){now, sent.level};
+    if (sent.t > ep->t_held)
         ep->hold_until = 0;
-    if (!ep->down || t_sent >= ep->t_down)
+    if (!ep->down || sent.t >= ep->t_down)
         come_up(ep, now);
     ep->n_unreached = 0;
     count_outcome(ep, now, false, false);
@@ -217,49 +223,57 @@ static void go_down(struct endpoint *ep, double now)
     ep->next_probe = now + pause;
 }
 
-/* Turned away, and nothing that was sent since was let in: as many as are in flight now are what it
- * bears. The limit falls to that, by half at most, and does not rise from near there for a while,
- * longer each time that it proves to be the limit. */
-static void full_house(struct endpoint *ep, double now, double t_sent)
+/* Was a request turned away because the house is full? Not when as many were let in lately, and
+ * not yet again and again refused; not when what was sent later was let in. */
+static bool is_full(const struct endpoint *ep, double now, struct endpoint_ticket sent)
 {
-    endpoint_hold(ep, now + hold_first * exp2(fmin(ep->n_refusals - 1, hold_doublings)), t_sent);
-    if (t_sent >= ep->t_decrease) { /* a new round, not more of the same burst */
+    bool is_proven = sent.level <= ep->proven.level && now - ep->proven.t <= proven_seconds;
+    return sent.t > ep->t_accepted && (!is_proven || ep->n_refusals >= proven_refusals);
+}
+
+/* As many as are in flight now are what it bears. */
+static void full_house(struct endpoint *ep, double now, struct endpoint_ticket sent)
+{
+    endpoint_hold(ep, now + hold_first * exp2(fmin(ep->n_refusals - 1, hold_doublings)), sent);
+    if (sent.t >= ep->t_decrease) { /* a new round, not more of the same burst */
         bool again = fabs(ep->limit - ep->ceiling) <= 1 + ep->ceiling / 4;
         ep->patience = again ? fmin(patience_max, 2 * ep->patience) : patience_first;
         ep->ceiling = ep->limit;
         ep->ramping = false;
-        ep->t_decrease = now;
+        ep->t_decrease = ep->t_ceiling = now;
     }
     double least = fmax(ep->ceiling / 2, (double)ep->in_flight);
     ep->limit = fmax(1, fmin(ep->limit, least));
 }
 
-static void count_failure(struct endpoint *ep, double now, double t_sent, enum try_result result)
+static void count_failure(struct endpoint *ep, double now, struct endpoint_ticket sent,
+                          enum try_result result)
 {
+    bool is_overload = result == TRY_OVERLOAD, counts = sent.t >= ep->t_decrease;
     ep->n_failures++;
     ep->n_streak++;
-    if (result == TRY_OVERLOAD) {
+    ep->n_unreached = result == TRY_NO_REACH ? ep->n_unreached + 1 : 0;
+    if (is_overload) {
         ep->n_rate_limited++;
-        if (t_sent >= ep->t_refused)
+        if (sent.t >= ep->t_refused)
             ep->n_refusals++;
         ep->t_refused = now;
-        if (t_sent > ep->t_accepted)
-            full_house(ep, now, t_sent);
+        if (is_full(ep, now, sent)) {
+            full_house(ep, now, sent);
+            counts = false;
+        }
     } else
         ep->failing += (1 - ep->failing) * 0.05;
-    ep->n_unreached = result == TRY_NO_REACH ? ep->n_unreached + 1 : 0;
     bool silent = ep->n_streak >= down_streak && now - ep->t_life > down_silence;
     if (!ep->down && (silent || ep->n_unreached >= down_unreached))
         go_down(ep, now);
     /* Nobody there is no matter of load: the limit stays for when somebody is. */
-    bool is_told =
-        result == TRY_OVERLOAD && t_sent > ep->t_accepted; /* full_house has seen to it */
-    if (result != TRY_NO_REACH && !is_told && t_sent >= ep->t_decrease)
-        count_outcome(ep, now, result == TRY_OVERLOAD, result != TRY_OVERLOAD);
+    if (counts && result != TRY_NO_REACH)
+        count_outcome(ep, now, is_overload, !is_overload);
 }
 
-void endpoint_ended(struct endpoint *ep, double now, double t_sent, enum try_result result,
-                    double seconds)
+void endpoint_ended(struct endpoint *ep, double now, struct endpoint_ticket sent,
+                    enum try_result result, double seconds)
 {
     ep->in_flight--;
     switch (result) {
@@ -280,7 +294,7 @@ void endpoint_ended(struct endpoint *ep, double now, double t_sent, enum try_res
         ep->n_failures++;
         return;
     default:
-        count_failure(ep, now, t_sent, result);
+        count_failure(ep, now, sent, result);
     }
 }
 
@@ -289,12 +303,12 @@ void endpoint_dropped(struct endpoint *ep)
     ep->in_flight--;
 }
 
-void endpoint_hold(struct endpoint *ep, double until, double t_sent)
+void endpoint_hold(struct endpoint *ep, double until, struct endpoint_ticket sent)
 {
-    if (t_sent < ep->t_accepted)
+    if (sent.t < ep->t_accepted)
         return;
     ep->hold_until = fmax(ep->hold_until, until);
-    ep->t_held = fmax(ep->t_held, t_sent);
+    ep->t_held = fmax(ep->t_held, sent.t);
 }
 
 void endpoint_set_quota(struct endpoint *ep, enum endpoint_quota_kind kind, int64_t left,

@@ -3,19 +3,21 @@
  *
  *     endpoint_init(&ep, weight, most, now);
  *     i = endpoint_choose(eps, n, avoid, now);      // -1: none may take a request now
- *     endpoint_sent(&eps[i], now);
- *     endpoint_accepted(&eps[i], now, t_sent);      // status 2xx and the first byte of its body
- *     endpoint_ended(&eps[i], now, t_sent, result, seconds);
+ *     ticket = endpoint_sent(&eps[i], now);
+ *     endpoint_accepted(&eps[i], now, ticket);      // status 2xx and the first byte of its body
+ *     endpoint_ended(&eps[i], now, ticket, result, seconds);
  *     endpoint_tick(&eps[i], now);                  // now and then
  *     sleep until the earliest endpoint_wake
  *
  * Concurrency. Each endpoint has a limit of requests in flight. It begins at 256 (or the most) and
- * doubles every 50 ms until something goes wrong or the most is reached. From then on, in windows
- * of 0.25 to 1 s: + 1 (or 1/32) where the limit was reached, and minus half the share of requests
- * that were turned away (429, 503, 529) or, where most tries of a window fail, that failed: half
- * of it when all are turned away, a little when a few are (the rule of DCTCP: Alizadeh et al.,
- * SIGCOMM 2010), so that faults which have nothing to do with load do not starve the run.
- * Until a first connection stands, 8: they would all ask for the name and the same handshake.
+ * doubles every 20 ms until something goes wrong or the most is reached. (Until a first connection
+ * stands it is 8: all would ask for the name and the same handshake.) A request that is turned away
+ * (429, 503, 529) where as many were never let in shows the limit: it falls to what is in flight,
+ * by half at most, and does not rise from near there for a second, then two, up to 30. Other
+ * failures count in windows of 0.25 to 1 s: minus half the share of those turned away or, where
+ * most tries of a window fail, of those that failed; and + 1 (or 1/32) where the limit was reached.
+ * So half goes when all is turned away, and little when little is (the rule of DCTCP: Alizadeh et
+ * al., SIGCOMM 2010): faults that have nothing to do with load do not starve the run.
  *
  * Load. The next request goes where in-flight divided by (weight * speed * success) is least;
  * speed is the fastest endpoint's mean seconds a trace over this one's, success the share of tries
@@ -40,6 +42,12 @@ struct endpoint_quota {
 };
 enum endpoint_quota_kind { QUOTA_REQUESTS, QUOTA_TOKENS, QUOTA_KINDS };
 
+/* When a request was sent, and how many were in flight before it. */
+struct endpoint_ticket {
+    double t;
+    int64_t level;
+};
+
 struct endpoint {
     double weight;
     int64_t most;      /* never more in flight */
@@ -49,8 +57,10 @@ struct endpoint {
     double limit;
     bool ramping, connected;
     double t_ramp, t_decrease;
-    double ceiling, patience; /* where it was too much last; how long not to go there again */
-    struct { /* the window: outcomes since t0 */
+    double ceiling, t_ceiling, patience; /* where it was too much last, when, and for how long not
+                                            to go there again */
+    struct endpoint_ticket proven;       /* the highest level that was let in lately, and when */
+    struct {                             /* the window: outcomes since t0 */
         double t0;
         int64_t n, n_overload, n_failed, peak; /* peak: of in_flight */
         bool full;                             /* the limit was reached */
@@ -85,17 +95,17 @@ int endpoint_choose(struct endpoint *eps, int n, int not, int avoid, double now)
 /* When it may become ready by time alone; INFINITY: by time never. */
 double endpoint_wake(const struct endpoint *ep, double now);
 
-void endpoint_sent(struct endpoint *ep, double now);
+struct endpoint_ticket endpoint_sent(struct endpoint *ep, double now);
 void endpoint_connected(struct endpoint *ep, double now);
-void endpoint_accepted(struct endpoint *ep, double now, double t_sent);
+void endpoint_accepted(struct endpoint *ep, double now, struct endpoint_ticket sent);
 void endpoint_life(struct endpoint *ep, double now);
-/* A request sent at t_sent has ended so; seconds: how long a trace took. */
-void endpoint_ended(struct endpoint *ep, double now, double t_sent, enum try_result result,
-                    double seconds);
+/* A request has ended so; seconds: how long a trace took. */
+void endpoint_ended(struct endpoint *ep, double now, struct endpoint_ticket sent,
+                    enum try_result result, double seconds);
 /* A request that ended by the client's own will: no judgement. */
 void endpoint_dropped(struct endpoint *ep);
-/* Retry-After of a response to a request sent at t_sent. */
-void endpoint_hold(struct endpoint *ep, double until, double t_sent);
+/* Retry-After of a response. */
+void endpoint_hold(struct endpoint *ep, double until, struct endpoint_ticket sent);
 void endpoint_set_quota(struct endpoint *ep, enum endpoint_quota_kind kind, int64_t left,
                         double reset_at);
 void endpoint_tick(struct endpoint *ep, double now);

@@ -407,7 +407,7 @@ static err_code sweep(struct http_teacher *t, struct err *e)
         } else if (t->now - x->t_last > o->idle_seconds) {
             snprintf(why, sizeof why, "no byte came for %g s", o->idle_seconds);
             rc = ask_ended(t, x, TRY_BROKEN, CURLE_OPERATION_TIMEDOUT, why, e);
-        } else if (t->now - x->t_sent > o->total_seconds) {
+        } else if (t->now - x->sent.t > o->total_seconds) {
             snprintf(why, sizeof why, "not at its end after %g s", o->total_seconds);
             rc = ask_ended(t, x, TRY_BROKEN, CURLE_OPERATION_TIMEDOUT, why, e);
         }

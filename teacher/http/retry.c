@@ -50,8 +50,6 @@ enum try_result retry_judge(enum try_break how, int status, bool html, const str
     case REPLY_STOPPED:
         return TRY_TRACE;
     case REPLY_COMPLETE:
-        /* Of a broken connection only a stream that gave its finish reason counts; that of a whole
-         * body is http.c's to judge, which knows what came. */
         return is_transient(v->finish_reason) ? TRY_AGAIN : TRY_TRACE;
     case REPLY_BAD:
         return v->status >= 400 && v->status <= 599 ? judge_status(v->status) : TRY_AGAIN;

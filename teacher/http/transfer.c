@@ -26,7 +26,7 @@ static void begin_body(struct transfer *x)
     x->t_first = x->t->now;
     http_reply_begin(x->ask->reply, type);
     if (is_ok(x) && !x->html)
-        endpoint_accepted(&x->t->endpoints[x->endpoint], x->t->now, x->t_sent);
+        endpoint_accepted(&x->t->endpoints[x->endpoint], x->t->now, x->sent);
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *user)
@@ -223,7 +223,7 @@ err_code transfer_begin(struct http_teacher *t, struct ask *a, int endpoint, str
     SET(x->easy, CURLOPT_POSTFIELDS, a->body.data);
     x->ask = a;
     x->endpoint = endpoint;
-    x->t_sent = x->t_last = t->now;
+    x->t_last = t->now;
     x->t_first = x->t_complete = 0;
     x->status = 0;
     x->begun = x->html = x->ours = false;
@@ -237,7 +237,7 @@ err_code transfer_begin(struct http_teacher *t, struct ask *a, int endpoint, str
     }
     x->place = t->n_busy;
     t->busy[t->n_busy++] = x;
-    endpoint_sent(&t->endpoints[endpoint], t->now);
+    x->sent = endpoint_sent(&t->endpoints[endpoint], t->now);
     return ERR_OK;
 }
 

@@ -119,6 +119,41 @@ static void test_plain_completion(void **state)
     script_stop(&s);
 }
 
+/* Longer than any buffer, with all that JSON escapes. */
+enum { LONG = 700000 };
+static bool answer_long_prompt(struct script_request *q)
+{
+    const char *at = strstr(q->body, "\"content\":\"");
+    size_t n = 0;
+    for (at = at ? at + 11 : ""; *at == 'x' || !strncmp(at, "\\n", 2) || !strncmp(at, "\\\"", 2);
+         n++)
+        at += *at == 'x' ? 1 : 2;
+    return n == LONG && !strncmp(at, "\"}]", 3) ? send_sse(q) : script_status(q, 400);
+}
+
+static void test_long_prompt(void **state)
+{
+    (void)state;
+    struct script s = {.answer = answer_long_prompt};
+    struct client c;
+    script_start(&s);
+    client_options(&c, s.url);
+    client_open(&c);
+    char *prompt = malloc(LONG);
+    for (int i = 0; i < LONG; i++)
+        prompt[i] = i % 1000 == 7 ? '\n' : i % 5000 == 9 ? '"' : 'x';
+    for (uint64_t i = 0; i < 3; i++) {
+        struct http_ask ask = {.id = i, .prompt = prompt, .n_prompt = LONG, .endpoint = -1};
+        assert_int_equal(http_teacher_ask(c.t, &ask, &c.e), 0);
+        struct http_answer a = client_next(&c, 5);
+        is_trace(&a);
+        assert_int_equal(a.n_tries, 1);
+    }
+    free(prompt);
+    client_close(&c);
+    script_stop(&s);
+}
+
 /* ---- every status ---- */
 
 static bool answer_status(struct script_request *q)
@@ -715,6 +750,7 @@ int main(void)
         cmocka_unit_test(test_answer),
         cmocka_unit_test(test_connections),
         cmocka_unit_test(test_plain_completion),
+        cmocka_unit_test(test_long_prompt),
         cmocka_unit_test(test_every_status),
         cmocka_unit_test(test_cut_at_every_place),
         cmocka_unit_test(test_broken_then_fine),
