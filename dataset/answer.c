@@ -16,7 +16,7 @@ struct bare {
 };
 
 /* Without white space and a sentence's end around it. */
-static struct bare trim(const char *s, size_t n)
+static struct bare trim_ends(const char *s, size_t n)
 {
     while (n && isspace((unsigned char)*s)) {
         s++;
@@ -26,11 +26,14 @@ static struct bare trim(const char *s, size_t n)
         n--;
     bool stop = n > 1 && (s[n - 1] == '.' || s[n - 1] == ',') && s[n - 2] != '.';
     bool half_day = n > 3 && s[n - 1] == '.' && strchr("mM", s[n - 2]) && s[n - 3] == '.';
-    if (stop && !half_day)
-        n--;
-    if (n > 4 && !memcmp(s, "**", 2) && !memcmp(s + n - 2, "**", 2)) /* Markdown's bold */
-        return trim(s + 2, n - 4);
-    return (struct bare){s, n};
+    return (struct bare){s, n - (stop && !half_day)};
+}
+
+static struct bare trim(const char *s, size_t n)
+{
+    struct bare b = trim_ends(s, n);
+    bool bold = b.n > 4 && !memcmp(b.s, "**", 2) && !memcmp(b.s + b.n - 2, "**", 2);
+    return bold ? trim_ends(b.s + 2, b.n - 4) : b;
 }
 
 static bool has_words(struct bare b)

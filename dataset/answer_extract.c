@@ -10,6 +10,7 @@
 enum {
     MAX_LINE = 300,  /* bytes of a closing sentence in which a lone number is looked for */
     MAX_WHOLE = 200, /* bytes of a text that is nothing but an answer */
+    MAX_TRIES = 256, /* broken boxes that are passed over */
     MAX_BOXES = 16,  /* boxes that are one answer together */
     MAX_GAP = 80     /* bytes between two of them */
 };
@@ -129,10 +130,13 @@ static const char *box_before(const char *text, const char *s)
 static bool find_boxed(const char *text, size_t n, struct answer_span *out)
 {
     const char *end = text + n;
+    int n_tries = 0;
     for (const char *s = end; (s = memrchr(text, '\\', (size_t)(s - text)));) {
         const char *open = past_command(s, end);
         if (!open)
             continue;
+        if (n_tries++ == MAX_TRIES)
+            return false;
         if (*open != '{') {
             if (bare_box(open, end, out))
                 return true;

@@ -251,7 +251,8 @@ static value choose(value n, value k)
     long double a = creall(n), b = creall(k);
     if (!is_real(n) || !is_real(k) || a < 0 || b < 0 || b > a || a > 1e6L)
         return NAN;
-    return expl(lgammal(a + 1) - lgammal(b + 1) - lgammal(a - b + 1));
+    int sign; /* lgammal would write to a global */
+    return expl(lgammal_r(a + 1, &sign) - lgammal_r(b + 1, &sign) - lgammal_r(a - b + 1, &sign));
 }
 
 static value call(const struct expr_env *env, const struct expr_node *n, value z)
