@@ -137,7 +137,8 @@ static enum answer_verdict unordered(struct matcher *m, const struct items *a,
             enum answer_verdict v = ANSWER_WRONG;
             bool unsure = false;
             for (int k = 0; k < to->n && v != ANSWER_CORRECT; k++) {
-                v = part_compare(m, from->part[i], to->part[k]);
+                v = side ? part_compare(m, to->part[k], from->part[i])
+                         : part_compare(m, from->part[i], to->part[k]);
                 unsure = unsure || v == ANSWER_UNKNOWN;
             }
             if (v == ANSWER_CORRECT)
@@ -431,8 +432,9 @@ static enum answer_verdict compare_assignments(struct matcher *m, struct part a,
     return v == ANSWER_WRONG ? v : unknown(m, "other variables");
 }
 
-/* "a + b = 12" may answer 12: what stands before "=" has no value of its own to solve for when it
- * is a number or holds several variables. "2x = 6" is not solved. */
+/* Given "a + b = 12" may answer a question whose gold answer is 12 (but not the reverse: a gold
+ * answer "x + y = 12" is a line, which 12 is not): what stands before "=" has no value of its own
+ * to solve for when it is a number or holds several variables. "2x = 6" is not solved. */
 static enum answer_verdict compare_solved(struct matcher *m, struct part equation,
                                           struct part other)
 {
@@ -468,8 +470,6 @@ static enum answer_verdict compare_equations(struct matcher *m, struct part a, s
         return part_compare(m, a, part_child(b, 0));
     if (is_equation(a) && is_solved_kind(b))
         return compare_solved(m, a, b);
-    if (is_equation(b) && is_solved_kind(a))
-        return compare_solved(m, b, a);
     return compare_relations(m, a, b);
 }
 

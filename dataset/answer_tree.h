@@ -40,7 +40,7 @@ static inline struct part part_at(struct part p, uint16_t node)
 struct part part_child(struct part p, int i);
 int part_n_children(struct part p);
 
-/* Compares two parts of any kind. */
+/* Compares two parts of any kind; a is the given one, b the gold one. */
 enum answer_verdict part_compare(struct matcher *m, struct part a, struct part b);
 
 /* ---- answer_same.c ---- */

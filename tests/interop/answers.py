@@ -73,8 +73,9 @@ def run(name, judge, pairs, verbose):
         if verbose and (verdict == "correct") != (label == "="):
             print(f"  {name}: {verdict}: {label} {text!r} {gold!r}")
     seconds = time.perf_counter() - start
-    print(f"{name:12} {called['=']}/{n['=']} equal pairs correct ({100 * called['='] / n['=']:.1f} %), "
+    print(f"  {name:12} {called['=']}/{n['=']} equal pairs correct ({100 * called['='] / n['=']:.1f} %), "
           f"{called['!']}/{n['!']} unequal pairs correct, {1e6 * seconds / len(pairs):.1f} us each")
+    return called["!"]
 
 
 def main():
@@ -87,7 +88,8 @@ def main():
                 continue
             pairs = list(read_pairs(name))
             print(f"{name}: {len(pairs)} pairs")
-            run("decant", judge, pairs, verbose)
+            if run("decant", judge, pairs, verbose):
+                sys.exit("decant calls an unequal pair correct")
             run("math-verify", math_verify, pairs, verbose)
 
 
