@@ -15,7 +15,7 @@ enum {
 struct entry {
     size_t at, n; /* in the batch's text */
     int64_t line;
-    struct json json;
+    struct json_arena arena;
     struct item item;
     struct buf request; /* canonical */
     struct verdicts verdicts[ITEM_TRACES];
@@ -111,9 +111,10 @@ static err_code read_entry(struct import *m, const char *text, struct entry *x, 
 {
     struct record record = {text + x->at, x->n, x->line};
     char place[RECORD_PLACE];
-    err_code rc = record_parse(m->records, &record, place, &x->json, e);
+    const cJSON *root;
+    err_code rc = record_parse(m->records, &record, place, &x->arena, &root, e);
     if (!rc)
-        rc = item_read(&x->item, x->json.root, place, &m->opt->names, m->opt->traces, e);
+        rc = item_read(&x->item, root, place, &m->opt->names, m->opt->traces, e);
     if (!rc && m->opt->traces)
         rc = make_request(m, place, x, e);
     for (int i = 0; i < x->item.n_traces && !rc; i++) {
@@ -132,7 +133,6 @@ static err_code read_batch(void *ctx, int thread, void *slot, struct err *e)
     for (int i = 0; i < b->n; i++) {
         struct entry *x = &b->entries[i];
         struct err err;
-        json_close(&x->json);
         x->rc = read_entry(m, b->text.data, x, &err);
         if (!x->rc)
             continue;
@@ -285,7 +285,7 @@ static err_code store_batch(void *ctx, void *slot, struct err *e)
 static void dispose_batch(struct batch *b)
 {
     for (int i = 0; i < BATCH && b->entries; i++) {
-        json_close(&b->entries[i].json);
+        json_arena_dispose(&b->entries[i].arena);
         item_dispose(&b->entries[i].item);
         buf_dispose(&b->entries[i].request);
         mem_free(b->entries[i].err);

@@ -4,7 +4,7 @@
 
 struct problems {
     struct records *records;
-    struct json json;
+    struct json_arena arena;
     struct item item;
 };
 
@@ -28,7 +28,7 @@ void problems_close(struct problems *p)
     if (!p)
         return;
     records_close(p->records);
-    json_close(&p->json);
+    json_arena_dispose(&p->arena);
     item_dispose(&p->item);
     mem_free(p);
 }
@@ -43,10 +43,10 @@ err_code problems_next(struct problems *p, struct problem *out, bool *more, stru
     if (rc || !*more)
         return rc;
     *more = false;
-    json_close(&p->json);
-    rc = record_parse(p->records, &record, place, &p->json, e);
+    const cJSON *root;
+    rc = record_parse(p->records, &record, place, &p->arena, &root, e);
     if (!rc)
-        rc = item_read(&p->item, p->json.root, place, &usual, false, e);
+        rc = item_read(&p->item, root, place, &usual, false, e);
     if (rc)
         return rc;
     *out = (struct problem){.prompt = p->item.prompt,

@@ -349,12 +349,12 @@ static err_code check_text(const char *place, const char *text, size_t n, struct
                        : err_set(e, ERR_FORMAT, "%s: a NUL byte; is this a text file?", place);
 }
 
-static err_code parse_object(const char *place, const char *text, size_t n, struct json *json,
-                             struct err *e)
+static err_code parse_object(const char *place, const char *text, size_t n,
+                             struct json_arena *arena, const cJSON **root, struct err *e)
 {
     if (has_nul_escape(text, n))
         return err_set(e, ERR_FORMAT, "%s: \\u0000 in a string; take it out", place);
-    err_code rc = json_parse(json, place, text, n, e);
+    err_code rc = json_arena_parse(arena, place, text, n, root, e);
     if (rc == ERR_FORMAT) {
         int column = 0; /* the line's own; its number is in the place already */
         const char *at = strstr(e ? e->msg : "", "column ");
@@ -364,7 +364,7 @@ static err_code parse_object(const char *place, const char *text, size_t n, stru
                        "such as {\"prompt\": \"...\", \"answer\": \"...\"}",
                        place, column);
     }
-    if (!rc && !cJSON_IsObject(json->root))
+    if (!rc && !cJSON_IsObject(*root))
         rc = err_set(e, ERR_FORMAT,
                      "%s: not a JSON object; each line should be one, such as {\"prompt\": "
                      "\"...\"}",
@@ -373,14 +373,15 @@ static err_code parse_object(const char *place, const char *text, size_t n, stru
 }
 
 err_code record_parse(const struct records *r, const struct record *record,
-                      char place[RECORD_PLACE], struct json *json, struct err *e)
+                      char place[RECORD_PLACE], struct json_arena *arena, const cJSON **root,
+                      struct err *e)
 {
-    memset(json, 0, sizeof *json);
     snprintf(place, RECORD_PLACE, "%.500s:%lld", r->path, (long long)record->line);
     err_code rc = check_text(place, record->text, record->n, e);
-    if (rc)
-        return rc;
-    return r->format >= RECORDS_CSV
-               ? csv_read_row(&r->header, place, record->text, record->n, json, e)
-               : parse_object(place, record->text, record->n, json, e);
+    if (rc || r->format < RECORDS_CSV)
+        return rc ? rc : parse_object(place, record->text, record->n, arena, root, e);
+    json_close(&arena->slow);
+    rc = csv_read_row(&r->header, place, record->text, record->n, &arena->slow, e);
+    *root = arena->slow.root;
+    return rc;
 }

@@ -5,9 +5,8 @@
  *     struct records *r;
  *     if ((rc = records_open("train.csv", RECORDS_AUTO, &r, e))) return rc;
  *     while (!(rc = records_next(r, &record, &more, e)) && more) {
- *         rc = record_parse(r, &record, place, &json, e);      // an object, also for a CSV row
+ *         rc = record_parse(r, &record, place, &arena, &root, e);  // an object, also for a CSV row
  *         ...
- *         json_close(&json);
  *     }
  *     records_close(r);
  *
@@ -16,7 +15,7 @@
 #ifndef DECANT_DATASET_RECORDS_H
 #define DECANT_DATASET_RECORDS_H
 
-#include "core/base/json.h"
+#include "core/base/json_arena.h"
 
 enum records_format {
     RECORDS_AUTO, /* by the name's end (.csv, .tsv); else an array when the text starts with "[" */
@@ -40,10 +39,12 @@ void records_close(struct records *r);
 const char *records_path(const struct records *r);
 err_code records_next(struct records *r, struct record *out, bool *more, struct err *e);
 
-/* The record as an object: CSV fields are strings under their column's name. place receives
- * "path:line" for errors. The caller closes json. Reads r only; may run on many threads. */
+/* The record as an object: CSV fields are strings under their column's name. It lives in the arena
+ * until that is used again. place receives "path:line" for errors. Reads r only: may run on many
+ * threads, each with an arena of its own. */
 enum { RECORD_PLACE = 600 };
 err_code record_parse(const struct records *r, const struct record *record,
-                      char place[RECORD_PLACE], struct json *json, struct err *e);
+                      char place[RECORD_PLACE], struct json_arena *arena, const cJSON **root,
+                      struct err *e);
 
 #endif
