@@ -13,6 +13,7 @@
 #include "dataset/corpus.h"
 
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,6 +196,15 @@ static double copy_rate(const char *from, const char *to)
     return (double)total / 1e6 / s;
 }
 
+/* As if other rules had made them: verify writes all of them anew. */
+static void forget_verdicts(const char *path)
+{
+    sqlite3 *db;
+    if (sqlite3_open(path, &db) || sqlite3_exec(db, "UPDATE verdicts SET version = 0", 0, 0, 0))
+        die(path, NULL);
+    sqlite3_close(db);
+}
+
 #define RUN(out, ...) run((const char *const[]){decant, "corpus", __VA_ARGS__, NULL}, out)
 
 static void bench(const char *decant, const char *dir, int64_t n)
@@ -223,6 +233,8 @@ static void bench(const char *decant, const char *dir, int64_t n)
     forget(db);
     report("verify, cold", RUN(NULL, "verify", "--corpus", db), n, size, 0);
     report("verify", RUN(NULL, "verify", "--corpus", db), n, size, 0);
+    forget_verdicts(db);
+    report("verify, all changed", RUN(NULL, "verify", "--corpus", db), n, size, 0);
     rate = copy_rate(db, scratch);
     forget(db);
     t = RUN(NULL, "export", "--corpus", db, "--select", "all", "--out", jsonl);
@@ -232,6 +244,13 @@ static void bench(const char *decant, const char *dir, int64_t n)
     t = RUN(NULL, "import", "--corpus", other, "--traces", jsonl);
     report("import, cold", t, n, bytes_of(jsonl), rate);
     printf("the imported corpus: %.2f GB\n", (double)bytes_of(other) / 1e9);
+    unlink(jsonl);
+    unlink(other);
+    rate = copy_rate(db, scratch);
+    forget(db);
+    t = RUN(NULL, "merge", "--corpus", other, "--from", db);
+    report("merge into new, cold", t, n, size, rate);
+    unlink(other);
 }
 
 /* Short traces one after the other, as generate-traces adds them. */
