@@ -26,19 +26,13 @@ void benchmark_close(struct benchmark *b)
         return;
     for (uint32_t i = 0; i < b->n_files; i++)
         mem_free(b->files[i]);
-    void *all[] = {b->files,
-                   b->problems,
-                   b->words,
-                   b->postings,
-                   b->run_slots,
-                   b->whole_slots,
-                   b->pair_hashes,
-                   b->pair_first,
-                   b->pair_weights,
-                   b->pair_problems,
-                   b->problem_pairs,
-                   b->pair_slots,
-                   b};
+    void *all[] = {b->files,         b->problems,
+                   b->words,         b->postings,
+                   b->run_slots,     b->whole_slots,
+                   b->pair_hashes,   b->pair_first,
+                   b->pair_weights,  b->pair_problems,
+                   b->problem_pairs, b->pair_slots,
+                   b->run_bits,      b};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         mem_free(all[i]);
 }
@@ -160,7 +154,8 @@ static void put_run(struct benchmark *b, uint64_t first)
 {
     const uint64_t *words = b->words + first;
     size_t bytes = b->n_run * sizeof *words;
-    uint64_t at = benchmark_slot(hash_run(words, b->n_run), b->n_run_slots);
+    uint64_t hash = hash_run(words, b->n_run), at = benchmark_slot(hash, b->n_run_slots);
+    b->run_bits[(hash & b->run_mask) / 64] |= (uint64_t)1 << hash % 64;
     for (; b->run_slots[at]; at = at + 1 == b->n_run_slots ? 0 : at + 1)
         if (!memcmp(b->words + b->run_slots[at] - 1, words, bytes))
             return;
@@ -176,6 +171,11 @@ static err_code build_runs(struct benchmark *b, struct err *e)
     b->n_run_slots = 2 * (uint64_t)b->n_words + 1;
     b->n_whole_slots = 2 * n_short + 1;
     b->run_slots = mem_new(b->n_run_slots, sizeof *b->run_slots, e);
+    for (b->run_mask = 63; b->run_mask / 16 < b->n_words;)
+        b->run_mask = 2 * b->run_mask + 1;
+    b->run_bits = mem_new(b->run_mask / 64 + 1, sizeof *b->run_bits, e);
+    if (!b->run_bits)
+        return ERR_NOMEM;
     b->whole_slots = b->run_slots ? mem_new(b->n_whole_slots, sizeof *b->whole_slots, e) : NULL;
     if (!b->whole_slots)
         return ERR_NOMEM;
@@ -279,7 +279,8 @@ err_code benchmark_build(struct benchmark *b, struct err *e)
 
 size_t benchmark_bytes(const struct benchmark *b)
 {
-    return b->cap_problems * sizeof *b->problems + b->cap_words * sizeof *b->words +
+    return b->run_mask / 8 + 1 + b->cap_problems * sizeof *b->problems +
+           b->cap_words * sizeof *b->words +
            (b->n_run_slots + b->n_whole_slots + b->n_pair_slots) * sizeof(uint32_t) +
            b->n_pairs * (sizeof *b->pair_hashes + sizeof *b->pair_first + sizeof *b->pair_weights) +
            b->n_postings * 2 * sizeof(uint32_t);

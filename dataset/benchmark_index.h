@@ -32,8 +32,10 @@ struct benchmark {
     uint32_t *run_slots;   /* open addressing by the run's hash: 1 + its first word in words */
     uint32_t *whole_slots; /* by all of a short problem's words: 1 + the problem */
     uint64_t n_run_slots, n_whole_slots;
-    uint64_t *pair_hashes; /* [n_pairs], ascending */
-    uint32_t *pair_first;  /* [n_pairs + 1], in pair_problems */
+    uint64_t *run_bits, run_mask; /* bit (hash & run_mask) of each run, 16 or more bits a run: most
+                                     runs of a text are known to be strangers by this alone */
+    uint64_t *pair_hashes;        /* [n_pairs], ascending */
+    uint32_t *pair_first;         /* [n_pairs + 1], in pair_problems */
     float *pair_weights;
     uint32_t *pair_problems, *problem_pairs;
     uint32_t *pair_slots; /* by hash: 1 + pair */

@@ -41,6 +41,8 @@ static bool same_words(const struct shingles *s, const uint64_t *words, unsigned
 static bool find_run(const struct benchmark *b, const struct shingles *s, uint64_t hash,
                      uint32_t *problem)
 {
+    if (!(b->run_bits[(hash & b->run_mask) / 64] >> hash % 64 & 1))
+        return false;
     for (uint64_t at = benchmark_slot(hash, b->n_run_slots);; at++) {
         at = at == b->n_run_slots ? 0 : at;
         uint32_t slot = b->run_slots[at];

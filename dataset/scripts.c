@@ -51,10 +51,15 @@ static const struct range {
     {0x1E000, 0x1EDFF, SCRIPT_OTHER},  {0x20000, 0x3FFFF, SCRIPT_HAN},
 };
 
+static bool is_letter(char c)
+{
+    return (c | 32) >= 'a' && (c | 32) <= 'z';
+}
+
 enum script script_of(uint32_t cp)
 {
     if (cp < 0x80)
-        return (cp | 32) >= 'a' && (cp | 32) <= 'z' ? SCRIPT_LATIN : SCRIPT_NONE;
+        return is_letter((char)cp) ? SCRIPT_LATIN : SCRIPT_NONE;
     size_t lo = 0, hi = sizeof ranges / sizeof *ranges;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
@@ -125,7 +130,7 @@ static size_t skip(const char *s, const char *end)
             n = up_to(s + 2, end, "\\]", MAX_MATH * 4, false);
         if (n)
             return n + 2;
-        for (n = 1; s + n < end && ((s[n] | 32) >= 'a' && (s[n] | 32) <= 'z');)
+        for (n = 1; s + n < end && is_letter(s[n]);)
             n++;
         return n;
     case 'h':
@@ -145,6 +150,8 @@ static const char *quote_end(const char *s, const char *end)
     static const char *const pairs[][2] = {{"\"", "\""}, {"(", ")"},   {"[", "]"},   {"“", "”"},
                                            {"‘", "’"},   {"（", "）"}, {"「", "」"}, {"『", "』"},
                                            {"《", "》"}, {"«", "»"},   {"„", "“"},   {"【", "】"}};
+    if (*s == ' ' || *s == '\n') /* nearly always */
+        return NULL;
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         if (*s == *pairs[i][0] && starts(s, end, pairs[i][0])) {
             const char *inner = s + strlen(pairs[i][0]);
@@ -202,6 +209,11 @@ void scripts_count(const char *text, size_t n, struct script_counts *out)
     int n_letters = 0;
     *out = (struct script_counts){0};
     for (const char *s = text; s < end;) {
+        if (word == SCRIPT_LATIN && is_letter(*s)) { /* nearly always */
+            n_letters++;
+            s++;
+            continue;
+        }
         uint32_t cp = (unsigned char)*s;
         size_t len = cp < 0x80 ? 1 : unicode_get(s, (size_t)(end - s), &cp);
         if (cp >= 0x300 && cp <= 0x36F && len) { /* an accent on what stands before it */
