@@ -304,6 +304,7 @@ static void thinking_is_found(void **state)
         same_text("reasoning", t[i].text, v.reasoning, v.n_reasoning, t[i].reasoning);
         same_text("answer", t[i].text, v.answer, v.n_answer, t[i].answer);
         same_string("rule", t[i].text, v.think_rule, t[i].rule);
+        assert_int_equal(v.state, strstr(t[i].text, "finish") ? REPLY_COMPLETE : REPLY_CUT);
         http_reply_free(r);
     }
 }
@@ -319,6 +320,7 @@ static void states_and_messages(void **state)
     } t[] = {
         {"", REPLY_EMPTY, "", NULL, 0},
         {"\n\n: ping\n\n", REPLY_EMPTY, "", NULL, 0},
+        {"retry: 9\n\n: ping\n\n: pong\n\n", REPLY_EMPTY, "", NULL, 0},
         {"\xEF\xBB\xBF", REPLY_EMPTY, "", NULL, 0},
         {DONE, REPLY_EMPTY, "", NULL, 0},
         {DELTA("\"role\":\"assistant\"") DONE, REPLY_EMPTY, "", NULL, 0},
@@ -384,6 +386,9 @@ static void escapes_and_bytes(void **state)
     /* a pair of surrogates in two chunks; halves that stay alone are no UTF-8, and stay */
     v = view_of(r, CONTENT("x\\ud83d") CONTENT("\\ude00y"));
     same_text("pair", "", v.answer, v.n_answer, "x😀y");
+    v = view_of(r, CONTENT("\\ud800\\udc00\\uDBFF\\uDFFF\\uffff\\u07ff\\u0800\\u007f\\u0080"));
+    same_text("ends of ranges", "", v.answer, v.n_answer,
+              "\xF0\x90\x80\x80\xF4\x8F\xBF\xBF\xEF\xBF\xBF\xDF\xBF\xE0\xA0\x80\x7F\xC2\x80");
     v = view_of(r, CONTENT("x\\ud83dy\\ude00z"));
     same_text("halves", "", v.answer, v.n_answer, "x\xED\xA0\xBDy\xED\xB8\x80z");
     v = view_of(r, CONTENT("x\xF0\x9F") CONTENT("\x98\x80\xFFy"));
@@ -445,6 +450,7 @@ static void a_chunk_that_came_twice(void **state)
         /* numbers that grow tell */
         {COUNTED("a", 1) COUNTED("b", 2) COUNTED("b", 2) COUNTED("b", 3) STOP, "abb", false},
         {NUMBERED("a", 1) NUMBERED("b", 2) NUMBERED("b", 2) NUMBERED("b", 3) STOP, "abb", false},
+        {NUMBERED("b", 1) NUMBERED("b", 1) NUMBERED("c", 2) STOP, "bbc", false},
         {NUMBERED("a", 9) NUMBERED("b", 10) NUMBERED("b", 10) STOP, "ab", false},
         {NUMBERED("a", 1x) NUMBERED("b", 2x) NUMBERED("b", 2x) STOP, "abb", false},
         /* numbers that stand still, and no numbers, don't */
