@@ -1,4 +1,4 @@
-/* client: what http.h's teacher is made of; for http.c and transfer.c alone.
+/* client: what http.h's teacher is made of; for the files of http.h's functions alone.
  *
  * An ask waits in a queue (its endpoint's when it is pinned, else the common one), travels in a
  * transfer, waits in the retry heap after a try that failed, and ends in the list of the done.
@@ -102,12 +102,18 @@ struct http_teacher {
     struct ask *handed; /* whose answer the caller looks at */
 };
 
-void queue_push(struct ask_queue *q, struct ask *a);
-struct ask *queue_pop(struct ask_queue *q);
+/* asks.c */
+void ask_push(struct ask_queue *q, struct ask *a);
+struct ask *ask_pop(struct ask_queue *q);
+void asks_free(struct ask_queue *q); /* with its asks */
+void ask_free(struct ask *a);
+int64_t asks_waiting(const struct http_teacher *t); /* for an endpoint to take them */
+/* Sends what may be sent now; ends what waits in vain. */
+err_code asks_dispatch(struct http_teacher *t, struct err *e);
 
 /* setup.c */
-err_code setup_options(struct http_teacher *t, const struct http_options *o, struct err *e);
-void setup_dispose(struct http_teacher *t);
+err_code client_setup(struct http_teacher *t, const struct http_options *o, struct err *e);
+void client_dispose(struct http_teacher *t);
 
 /* transfer.c. begin: a->reply is set, the ask belongs to the transfer until finish. */
 err_code transfer_begin(struct http_teacher *t, struct ask *a, int endpoint, struct err *e);

@@ -104,7 +104,7 @@ static void finish_ask(struct http_teacher *t, struct ask *a, enum http_outcome 
 {
     a->outcome = outcome;
     buf_clear(&a->body);
-    queue_push(&t->done, a);
+    ask_push(&t->done, a);
 }
 
 void ask_fail(struct http_teacher *t, struct ask *a, enum http_outcome outcome, const char *message)

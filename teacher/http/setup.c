@@ -174,7 +174,7 @@ static err_code raise_file_limit(int64_t concurrency, struct err *e)
     return ERR_OK;
 }
 
-err_code setup_options(struct http_teacher *t, const struct http_options *o, struct err *e)
+err_code client_setup(struct http_teacher *t, const struct http_options *o, struct err *e)
 {
     err_code rc = check_numbers(o, e);
     if (rc)
@@ -205,7 +205,7 @@ err_code setup_options(struct http_teacher *t, const struct http_options *o, str
     return rc;
 }
 
-void setup_dispose(struct http_teacher *t)
+void client_dispose(struct http_teacher *t)
 {
     for (int i = 0; t->sites && i < t->n; i++) {
         struct site *s = &t->sites[i];

