@@ -425,12 +425,34 @@ static bool find_whole(const char *text, size_t n, struct answer_span *out)
            (is_value(out) || (out->n <= MAX_WHOLE && text_is_word(out->text, out->n)));
 }
 
+static bool find_at_end(const char *text, size_t n, struct answer_span *out)
+{
+    return find_displayed(text, n, out) || find_marked(text, n, out) ||
+           find_only_number(text, n, out);
+}
+
+/* Does what was found begin on a later line than the "answer:" before from? */
+static bool is_later(const char *text, const char *from, const char *found)
+{
+    while (found > text && found[-1] != '\n')
+        found--;
+    while (from > found && strchr(" *:", from[-1]))
+        from--;
+    return found >= from;
+}
+
 bool answer_extract(const char *text, size_t n, struct answer_span *out)
 {
-    return find_boxed(text, n, out) || find_value_after_hashes(text, n, out) ||
-           find_answer_is(text, n, out) || find_whole(text, n, out) ||
-           find_displayed(text, n, out) || find_marked(text, n, out) ||
-           find_only_number(text, n, out);
+    struct answer_span end;
+    if (find_boxed(text, n, out) || find_value_after_hashes(text, n, out))
+        return true;
+    if (!find_answer_is(text, n, out))
+        return find_whole(text, n, out) || find_at_end(text, n, out);
+    /* "To find the answer: add the numbers." leads to a later line */
+    if (!is_value(out) && !text_is_word(out->text, out->n) && find_at_end(text, n, &end) &&
+        is_later(text, out->text, end.text))
+        *out = end;
+    return true;
 }
 
 bool answer_gold(const char *text, size_t n, struct answer_span *out)

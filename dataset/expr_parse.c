@@ -80,7 +80,18 @@ static const struct expr_token *scan_unit(struct expr_parser *p, bool *bad)
     }
 }
 
-/* A value with the words that may follow it. */
+static bool has_number(const struct expr_tree *t, uint16_t i)
+{
+    const struct expr_node *n = &t->nodes[i];
+    if (n->kind == EXPR_NUMBER || (n->kind == EXPR_CONSTANT && n->op == EXPR_PI))
+        return true;
+    for (uint16_t c = n->first; c; c = t->nodes[c].next)
+        if (has_number(t, c))
+            return true;
+    return false;
+}
+
+/* A value with the words that may follow it. "add the numbers" is no quantity of a d d. */
 static uint16_t parse_unit(struct expr_parser *p, uint16_t n)
 {
     const struct expr_token *first = p->tok;
@@ -91,6 +102,7 @@ static uint16_t parse_unit(struct expr_parser *p, uint16_t n)
     for (const struct expr_token *t = first; t <= end; t++)
         if (t->kind == TOKEN_TEXT && !is_unit(p->t->text + t->at, t->n))
             return 0;
+    bad = bad || !has_number(p->t, n);
     uint16_t unit = bad ? 0 : expr_add_over(p, EXPR_IN_UNIT, 0, n);
     if (unit) {
         p->t->nodes[unit].at = first->at;

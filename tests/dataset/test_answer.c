@@ -463,6 +463,37 @@ static size_t mutate(char *text, size_t n, size_t cap, const struct pool *pool, 
     return n;
 }
 
+/* A gold answer with another digit somewhere is never correct. */
+static void test_another_digit_is_another_answer(void **state)
+{
+    (void)state;
+    struct pool pool = {.n = 0};
+    int n = 0;
+    read_pool("pairs_a.tsv", &pool);
+    read_pool("pairs_b.tsv", &pool);
+    read_pool("pairs_c.tsv", &pool);
+    for (size_t i = 0; i < pool.n; i++) {
+        size_t len = strlen(pool.text[i]);
+        bool prose = strstr(pool.text[i], "\u23CE") || strchr(pool.text[i], '*') ||
+                     strstr(pool.text[i], "box") || strstr(pool.text[i], "answer");
+        for (size_t k = 0; !prose && k < len; k++) {
+            char *digit = &pool.text[i][k], was = *digit;
+            if (was < '0' || was > '9')
+                continue;
+            char *other = strdup(pool.text[i]);
+            *digit = was == '9' ? '8' : (char)(was + 1);
+            if (answer_compare(other, len, pool.text[i], len, NULL) == ANSWER_CORRECT)
+                fail_msg("%s and %s", other, pool.text[i]);
+            *digit = was;
+            free(other);
+            n++;
+        }
+    }
+    assert_true(n > 500);
+    for (size_t i = 0; i < pool.n; i++)
+        free(pool.text[i]);
+}
+
 /* No crash, and none that takes long. */
 static void test_mutated_pairs(void **state)
 {
@@ -504,6 +535,7 @@ int main(void)
         cmocka_unit_test(test_hostile_text_is_bounded),
         cmocka_unit_test(test_gsm8k_golds_differ),
         cmocka_unit_test(test_mutated_pairs),
+        cmocka_unit_test(test_another_digit_is_another_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Do other programs open what decant writes, and does decant open what they serve, and
-# judge answers as they do? Needs the PyPI packages
-# gguf, numpy and llama-cpp-python, and for the second half llama-cpp-python[server]; without them it
-# says SKIP. Run by `make check-interop`.
+# Do other programs open what decant writes, does decant open what they serve, and do others judge
+# answers as decant does? Needs the PyPI packages gguf, numpy and llama-cpp-python, for the second
+# llama-cpp-python[server], for the third math-verify; without them it says SKIP. Run by
+# `make check-interop`.
 set -u
 cd "$(dirname "$0")/../.."
 export DECANT="${DECANT:-${BUILD:-build}/decant}"
