@@ -181,7 +181,7 @@ static uint32_t choose(struct missing *m)
 static void enqueue(struct missing *m, size_t i)
 {
     struct work *w = &m->work[i];
-    if (w->queued || i >= m->i_fresh || !wants(m, w))
+    if (w->queued || !wants(m, w))
         return;
     w->queued = true;
     w->next = NONE;
@@ -255,6 +255,12 @@ err_code missing_next(struct missing *m, struct missing_sample *s, enum missing_
     return ERR_OK;
 }
 
+void missing_later(struct missing *m)
+{
+    if (m->i_fresh < m->n)
+        enqueue(m, m->i_fresh++);
+}
+
 void missing_done(struct missing *m, size_t i_prompt, enum missing_result r)
 {
     struct work *w = &m->work[i_prompt];
@@ -262,7 +268,8 @@ void missing_done(struct missing *m, size_t i_prompt, enum missing_result r)
     w->flying--;
     w->stored += r != MISSING_FAILED;
     w->good += r == MISSING_GOOD;
-    enqueue(m, i_prompt);
+    if (i_prompt < m->i_fresh)
+        enqueue(m, i_prompt);
 }
 
 err_code missing_prompt(struct missing *m, size_t i_prompt, const char **text, size_t *n,

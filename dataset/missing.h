@@ -55,6 +55,10 @@ enum missing_state {
 err_code missing_next(struct missing *m, struct missing_sample *s, enum missing_state *state,
                       struct err *e);
 
+/* The prompt that is having its first turn waits for another: the next sample is the next prompt's.
+ */
+void missing_later(struct missing *m);
+
 enum missing_result {
     MISSING_GOOD,   /* stored, and good */
     MISSING_MADE,   /* stored */

@@ -195,8 +195,11 @@ static err_code take_failure(struct http_run *r, const struct flight *f,
 static err_code take_repeat(struct http_run *r, const struct flight *f, const struct http_answer *a,
                             double *cost, struct err *e)
 {
-    double usd = a->outcome == HTTP_TRACE && a->cost_usd >= 0 ? a->cost_usd : 0;
-    *cost = usd + (a->wasted_usd > 0 ? a->wasted_usd : 0);
+    bool text = a->reply.n_reasoning || a->reply.n_answer;
+    double usd = a->outcome == HTTP_TRACE ? a->cost_usd : -1;
+    if (usd < 0 && text)
+        usd = most_of_text(r, f, a);
+    *cost = (usd > 0 ? usd : 0) + (a->wasted_usd > 0 ? a->wasted_usd : 0);
     err_code rc = ERR_OK;
     if (*cost > 0)
         rc = add_failure(r, f, a, "a short repeat of the canary", *cost, e);

@@ -28,7 +28,7 @@ void run_canary_close(struct http_run *r)
     r->canaries = NULL;
 }
 
-/* All probes and repeats at once: one prompt after the other to each endpoint in turn. */
+/* All probes and repeats at once, each probe another prompt. */
 static err_code ask_probes(struct http_run *r, struct err *e)
 {
     err_code rc = ERR_OK;
@@ -38,6 +38,7 @@ static err_code ask_probes(struct http_run *r, struct err *e)
             rc = run_work(r, ASK_PROBE, i, &f, e);
             if (rc || !f) /* less is missing than would be probed, or affordable */
                 return rc;
+            missing_later(r->job.missing); /* one odd prompt should not decide */
             f->first_probe = !r->canaries[i].n_asked++;
             if (f->first_probe && ((rc = run_repeat(r, ASK_REPEAT_SAME, f, e)) ||
                                    (rc = run_repeat(r, ASK_REPEAT, f, e))))

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -69,6 +70,24 @@ static void format_left(char *out, size_t size, double s)
         snprintf(out, size, "%.1f h left", s / 3600);
 }
 
+/* Redraws the terminal's line: without the bar where it would be too wide, and cut to the width,
+ * since a line that wraps could not be redrawn. */
+static void redraw(const char *label, const char *bar, const char *done, const char *left,
+                   const char *text)
+{
+    struct winsize w;
+    char line[600];
+    size_t width = ioctl(2, TIOCGWINSZ, &w) == 0 && w.ws_col > 1 ? w.ws_col : 0;
+    const char *gap = *left ? "  " : "";
+    int n = snprintf(line, sizeof line, "%s [%s] %s  %s%s%s", label, bar, done, left, gap, text);
+    if (width && n >= (int)width) {
+        snprintf(line, sizeof line, "%s %s  %s%s%s", label, done, left, gap, text);
+        if (width <= sizeof line)
+            line[width - 1] = 0;
+    }
+    fprintf(stderr, "\r\033[K%s", line);
+}
+
 void progress_set(struct progress *p, uint64_t n_done, const char *fmt, ...)
 {
     double now = clock_now();
@@ -93,7 +112,7 @@ void progress_set(struct progress *p, uint64_t n_done, const char *fmt, ...)
         for (int i = 0; i < WIDTH; i++)
             bar[i] = i < (int)(share * WIDTH) ? '#' : '.';
         bar[WIDTH] = 0;
-        fprintf(stderr, "\r\033[K%s [%s] %s  %s  %s", p->label, bar, done, text, left);
+        redraw(p->label, bar, done, left, text);
     } else {
         const char *head = p->tty ? "\r\033[K" : "", *end = p->tty ? "" : "\n";
         fprintf(stderr, "%s%s %s  %s  %s%s", head, p->label, done, text, left, end);

@@ -184,6 +184,27 @@ static void test_until_good(void **state)
     missing_close(m);
 }
 
+/* Prompts may be made to take turns. */
+static void test_later(void **state)
+{
+    struct fixture *f = *state;
+    struct missing_sample s;
+    open_new(f);
+    add_prompt(f, "a", "1", NULL);
+    add_prompt(f, "b", "1", NULL);
+    int64_t r = add_request(f, "{\"teacher\":\"t\"}");
+    struct missing *m = open_missing(f, r, 3, 0);
+    assert_int_equal(next(f, m, &s), MISSING_SAMPLE);
+    assert_true(s.prompt_id == 1 && s.sample_index == 0);
+    missing_later(m);
+    assert_int_equal(next(f, m, &s), MISSING_SAMPLE);
+    assert_true(s.prompt_id == 2 && s.sample_index == 0);
+    missing_later(m);
+    missing_later(m); /* there is no other */
+    assert_string_equal(take(f, m, NULL), "a.1 a.2 b.1 b.2");
+    missing_close(m);
+}
+
 /* Another run counts what is stored: verdicts, not what an earlier run remembered. */
 static void test_until_good_goes_on(void **state)
 {
@@ -288,6 +309,7 @@ int main(void)
         T(test_counts),
         T(test_missing_while_adding),
         T(test_until_good),
+        T(test_later),
         T(test_until_good_goes_on),
         T(test_shards),
         T(test_marked_prompts_are_passed_over),
