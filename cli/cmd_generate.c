@@ -122,6 +122,8 @@ static err_code read_urls(struct settings *s, struct err *e)
     for (int i = 0; i < s->urls.n && !rc; i++) {
         struct http_endpoint_options *o = &s->urls.items[i];
         if (!o->key_env && !o->key_file) {
+            if (env && !s->key_env)
+                log_info("the API key for %s is that of %s", o->url, env);
             o->key_env = env;
             o->key_file = s->key_file;
         }

@@ -336,11 +336,11 @@ static err_code find_model(struct http_run *r, char name[256], struct err *e)
     if (rc)
         return rc;
     rc = http_teacher_models(t, 0, &names, &n, e);
-    if (rc)
+    if (rc == ERR_NETWORK)
         err_context(e, "give --teacher-model, or a server that lists its models");
-    else if (n == 1)
+    else if (!rc && n == 1)
         snprintf(name, 256, "%s", names[0]);
-    else {
+    else if (!rc) {
         char list[300] = "";
         size_t k = 0;
         for (int i = 0; i < n && i < 5 && k < sizeof list; i++)

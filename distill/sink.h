@@ -13,7 +13,7 @@
 #include "distill/generate.h"
 
 /* A commit takes a flush to disk: several traces share one, for at most this long. */
-enum { SINK_TRACES = 256 };
+enum { SINK_TRACES = 1024 };
 #define SINK_SECONDS 0.5
 
 struct sink {

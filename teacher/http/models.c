@@ -64,15 +64,17 @@ static err_code refuse(const struct site *s, struct http_reply *r, const struct 
                        long status, struct err *e)
 {
     struct reply_view v;
+    bool money_or_key = status == 401 || status == 402 || status == 403;
+    err_code code = money_or_key ? ERR_STOPPED : ERR_NETWORK;
     http_reply_begin(r, NULL);
     http_reply_feed(r, p->text.data ? p->text.data : "", p->text.len);
     http_reply_end(r);
     http_reply_view(r, &v);
-    err_set(e, ERR_NETWORK, "%s/models: HTTP %ld%s%s", s->url, status, v.message ? ": " : "",
+    err_set(e, code, "%s/models: HTTP %ld%s%s", s->url, status, v.message ? ": " : "",
             v.message ? v.message : "");
     if (e)
         key_scrub(&s->key, e->msg, strlen(e->msg));
-    return ERR_NETWORK;
+    return code;
 }
 
 static err_code take_names(const struct site *s, const struct page *p, char ***names, int *n,
