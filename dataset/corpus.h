@@ -148,6 +148,9 @@ err_code corpus_marks_begin(struct corpus *c, const char *kind, enum corpus_mark
 /* reason may be NULL. Marked twice, the last reason stays. */
 err_code corpus_mark(struct corpus_marks *m, int64_t id, const char *reason, struct err *e);
 err_code corpus_marks_commit(struct corpus_marks *m, struct marks_summary *sum, struct err *e);
+/* Several kinds in one transaction; NULL ones are passed over. */
+err_code corpus_marks_commit_all(struct corpus_marks *const *marks, int n,
+                                 struct marks_summary *const *sums, struct err *e);
 void corpus_marks_end(struct corpus_marks *m);
 /* Takes all marks of the kind away. */
 err_code corpus_marks_clear(struct corpus *c, const char *kind, enum corpus_mark_on on,

@@ -125,25 +125,41 @@ static err_code count(struct corpus_marks *m, int64_t *n, struct err *e)
     return rc;
 }
 
-err_code corpus_marks_commit(struct corpus_marks *m, struct marks_summary *sum, struct err *e)
+static err_code replace(struct corpus_marks *m, struct marks_summary *sum, struct err *e)
 {
     int64_t n_updated;
-    *sum = (struct marks_summary){0};
-    err_code rc = corpus_begin(m->c, e);
-    if (rc)
-        return rc;
-    rc = run(m, statements[m->on][CLEAR], &sum->n_cleared, e);
+    err_code rc = run(m, statements[m->on][CLEAR], &sum->n_cleared, e);
     if (!rc)
         rc = run(m, statements[m->on][UPDATE], &n_updated, e);
     if (!rc)
         rc = run(m, statements[m->on][ADD], &sum->n_new, e);
-    if (!rc)
-        rc = count(m, &sum->n_marked, e);
-    if (!rc)
-        rc = corpus_commit(m->c, e);
-    if (rc)
-        corpus_rollback(m->c);
+    return rc ? rc : count(m, &sum->n_marked, e);
+}
+
+err_code corpus_marks_commit_all(struct corpus_marks *const *marks, int n,
+                                 struct marks_summary *const *sums, struct err *e)
+{
+    struct corpus *c = NULL;
+    err_code rc = ERR_OK;
+    for (int i = 0; i < n && !rc; i++) {
+        if (!marks[i])
+            continue;
+        if (!c)
+            rc = corpus_begin(c = marks[i]->c, e);
+        *sums[i] = (struct marks_summary){0};
+        if (!rc)
+            rc = replace(marks[i], sums[i], e);
+    }
+    if (c && !rc)
+        rc = corpus_commit(c, e);
+    if (c && rc)
+        corpus_rollback(c);
     return rc;
+}
+
+err_code corpus_marks_commit(struct corpus_marks *m, struct marks_summary *sum, struct err *e)
+{
+    return corpus_marks_commit_all(&m, 1, &sum, e);
 }
 
 void corpus_marks_end(struct corpus_marks *m)

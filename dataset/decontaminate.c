@@ -193,10 +193,10 @@ err_code corpus_decontaminate(struct corpus *c, const struct decontaminate_optio
     if (!rc && opt->traces)
         rc = run_pass(j, c, "SELECT id, reasoning, answer FROM traces", 2, 0, on_traces,
                       &out->traces, e);
+    struct corpus_marks *const marks[] = {on_prompts, on_traces};
+    struct marks_summary *const sums[] = {&out->prompts.marks, &out->traces.marks};
     if (!rc)
-        rc = corpus_marks_commit(on_prompts, &out->prompts.marks, e);
-    if (!rc && opt->traces)
-        rc = corpus_marks_commit(on_traces, &out->traces.marks, e);
+        rc = corpus_marks_commit_all(marks, 2, sums, e);
     corpus_marks_end(on_prompts);
     corpus_marks_end(on_traces);
     for (int i = 0; j->scratch && i < j->n_threads; i++)

@@ -351,10 +351,10 @@ err_code corpus_dedup(struct corpus *c, const struct dedup_options *opt,
         rc = run_pass(&p, &prompt_source, &out->prompts, n_prompts, on_prompts, out, e);
     if (!rc && opt->traces)
         rc = run_pass(&p, &trace_source, &out->traces, n_traces, on_traces, out, e);
-    if (!rc && on_prompts)
-        rc = corpus_marks_commit(on_prompts, &out->prompts.marks, e);
-    if (!rc && on_traces)
-        rc = corpus_marks_commit(on_traces, &out->traces.marks, e);
+    struct corpus_marks *const marks[] = {on_prompts, on_traces};
+    struct marks_summary *const sums[] = {&out->prompts.marks, &out->traces.marks};
+    if (!rc)
+        rc = corpus_marks_commit_all(marks, 2, sums, e);
     corpus_marks_end(on_prompts);
     corpus_marks_end(on_traces);
     pass_dispose(&p);

@@ -183,9 +183,11 @@ err_code corpus_filter(struct corpus *c, const struct filter_options *opt,
                          (long long)out->n_traces, (long long)total);
     }
     texts_close(&t);
-    for (int r = 0; r < FILTER_N && !rc; r++)
-        if (opt->use[r])
-            rc = corpus_marks_commit(j->marks[r], &out->rules[r], e);
+    struct marks_summary *sums[FILTER_N];
+    for (int r = 0; r < FILTER_N; r++)
+        sums[r] = &out->rules[r];
+    if (!rc)
+        rc = corpus_marks_commit_all(j->marks, FILTER_N, sums, e);
     for (int r = 0; r < FILTER_N; r++)
         corpus_marks_end(j->marks[r]);
     mem_free(j);
