@@ -381,7 +381,7 @@ int main(void)
     snprintf(qwen, sizeof qwen, "%s/qwen", dir);
     snprintf(deepseek, sizeof deepseek, "%s/deepseek", dir);
     snprintf(gguf, sizeof gguf, "%s/qwen.gguf", dir);
-    struct device *d;
+    struct device *d = NULL;
     struct export_report r;
     if (file_make_dir(qwen, &e) || file_make_dir(deepseek, &e) || device_open("cpu", 0, &d, &e))
         die(&e);
