@@ -257,15 +257,26 @@ static bool find_answer_is(const char *text, size_t n, struct answer_span *out)
 
 /* ---- the last line ---- */
 
+/* "over 72", but not "over the five days". lower is s in lower case, one byte later. */
+static bool is_bounded(const char *lower, const char *word, const char *s, size_t n)
+{
+    for (const char *at = lower; (at = strstr(at, word)); at++) {
+        size_t next = (size_t)(at - lower) + strlen(word) - 1;
+        if (next < n && !isalpha((unsigned char)s[next]))
+            return true;
+    }
+    return false;
+}
+
 /* Words after which what a closing sentence names is not an answer. */
 static bool is_hedged(const char *s, size_t n)
 {
     static const char *const words[] = {
-        " not ",    "n't ",      " cannot ",   " maybe ",  " perhaps ", " approximately ",
-        " about ",  " around ",  " least ",    " most ",   " than ",    " over ",
-        " under ",  " roughly ", " either ",   " or ",     " step ",    " nearly ",
-        " almost ", " except ",  " between ",  " if ",     " unless ",  " half ",
-        " twice ",  " double ",  " question ", " problem "};
+        " not ",      "n't ",     " cannot ", " maybe ",  " perhaps ", " approximately ",
+        " about ",    " around ", " least ",  " most ",   " than ",    " roughly ",
+        " either ",   " or ",     " step ",   " nearly ", " almost ",  " except ",
+        " between ",  " if ",     " unless ", " half ",   " twice ",   " double ",
+        " question ", " problem "};
     char lower[MAX_LINE + 3] = " ";
     for (size_t i = 0; i < n; i++)
         lower[i + 1] =
@@ -275,7 +286,8 @@ static bool is_hedged(const char *s, size_t n)
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strstr(lower, words[i]))
             return true;
-    return memchr(s, '?', n) != NULL;
+    return is_bounded(lower, " over ", s, n) || is_bounded(lower, " under ", s, n) ||
+           memchr(s, '?', n) != NULL;
 }
 
 struct line {

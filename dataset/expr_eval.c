@@ -5,7 +5,7 @@
 typedef __int128 i128;
 typedef long double complex value;
 
-enum { MAX_EXPONENT = 400, MAX_FACTORIAL = 33, MAX_CHOOSE = 1000 };
+enum { MAX_EXPONENT = 400, MAX_FACTORIAL = 33, MAX_CHOOSE = 1000, MAX_SQUARED = 64 };
 
 /* ---- exact fractions ---- */
 
@@ -218,9 +218,24 @@ static value real_power(long double x, const struct expr_ratio *e)
     return x < 0 && e->num % 2 ? -p : p;
 }
 
+/* By squaring: faster than powl, and as exact. */
+static value whole_power(value base, int n)
+{
+    value power = 1;
+    for (int m = n < 0 ? -n : n; m; m >>= 1) {
+        if (m & 1)
+            power = is_real(power) && is_real(base) ? creall(power) * creall(base) : power * base;
+        base = is_real(base) ? creall(base) * creall(base) : base * base;
+    }
+    return n < 0 ? 1 / power : power;
+}
+
 static value power_of(struct expr_env *env, const struct expr_node *n, value base, value e)
 {
     struct expr_ratio q;
+    long double x = creall(e);
+    if (is_real(e) && fabsl(x) <= MAX_SQUARED && x == truncl(x))
+        return whole_power(base, (int)x);
     if (is_real(base) && creall(base) < 0 && expr_exact(env, env->tree->nodes[n->first].next, &q) &&
         q.den % 2)
         return real_power(creall(base), &q);

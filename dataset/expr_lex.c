@@ -185,6 +185,24 @@ static bool is_short_unit(const char *s, size_t n)
     return true;
 }
 
+/* "B and C", "A, B, and D": letters of a choice. */
+static bool is_letter_list(const char *s, const char *end)
+{
+    bool joint = false;
+    while (s < end) {
+        const char *from = s;
+        while (s < end && is_letter(*s))
+            s++;
+        size_t n = (size_t)(s - from);
+        bool word = (n == 3 && !memcmp(from, "and", 3)) || (n == 2 && !memcmp(from, "or", 2));
+        if (n > 1 && !word)
+            return false;
+        joint = joint || word;
+        s += s < end && !n;
+    }
+    return joint;
+}
+
 /* What \text{...} holds: "and", a unit, a word; or notation: a letter, a number. */
 static const char *lex_words(struct lexer *l, const char *s, const char *end, int depth)
 {
@@ -203,7 +221,7 @@ static const char *lex_words(struct lexer *l, const char *s, const char *end, in
         to--;
     size_t n = (size_t)(to - from);
     bool plain = n && is_letter(*from) && has_word(from, to) && !memchr(from, '\\', n) &&
-                 !memchr(from, '$', n) && !memchr(from, '{', n);
+                 !memchr(from, '$', n) && !memchr(from, '{', n) && !is_letter_list(from, to);
     bool half = n && half_day(from, to);
     plain = plain || (n && follows_value(l) && is_short_unit(from, n)); /* "m", "m/s", "m^2" */
     if (n == 3 && !strncasecmp(from, "and", 3))
@@ -298,6 +316,8 @@ static const char *lex_command(struct lexer *l, const char *s, const char *end, 
     }
     switch ((enum expr_action)c->action) {
     case ACT_SKIP:
+        if (end - s > 2 && *s == '{' && is_letter(s[1]) && s[2] == '}') /* \mathbf{v} */
+            return lex_letters(l, s + 1, s + 2) ? s + 3 : NULL;
         return s;
     case ACT_SPACE:
         l->spaced = true;
@@ -382,10 +402,25 @@ static const char *lex_operator(struct lexer *l, const char *s, const char *end)
     return emit(l, (uint8_t)*s, 0, s, 1, 0) ? s + 1 : NULL;
 }
 
+/* "1A3_{16}": digits of a base that has letters among them, and no product. */
+static bool has_letter_digits(const char *s, const char *end)
+{
+    const char *from = s;
+    bool letters = false;
+    for (; s < end && (is_digit(*s) || (*s >= 'A' && *s <= 'Z')); s++)
+        letters = letters || !is_digit(*s);
+    if (!letters || s - from < 2 || s == end || *s++ != '_')
+        return false;
+    s += s < end && *s == '{';
+    return end - s >= 2 && *s >= '1' && *s <= '3' && is_digit(s[1]);
+}
+
 static bool lex_range(struct lexer *l, const char *s, const char *end, int depth)
 {
     while (s && s < end) {
         unsigned char c = (unsigned char)*s;
+        if ((is_digit((char)c) || is_letter((char)c)) && has_letter_digits(s, end))
+            return false;
         if (c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '~') {
             l->spaced = true;
             s++;

@@ -259,6 +259,7 @@ static void test_every_command_is_found(void **state)
 {
     (void)state;
     char names[] =
+        "max min lim gcd deg dim det arg sup "
         "Big Bigg Biggl Biggr Bigl Bigr Longrightarrow angle approx arccos arccot arccsc "
         "arcsec arcsin arctan ast bar begin bf big bigcup bigg biggl biggr bigl bigr "
         "binom bm boldsymbol boxed cap cdot cfrac circ colon cos cosh cot csc cup dbinom "
