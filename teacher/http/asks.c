@@ -206,7 +206,7 @@ static bool is_lost_cause(const struct http_teacher *t, char text[MESSAGE_BYTES]
     return true;
 }
 
-static void end_all_waiting(struct http_teacher *t, enum http_outcome outcome, const char *message)
+void asks_end_waiting(struct http_teacher *t, enum http_outcome outcome, const char *message)
 {
     for (struct ask *a; (a = ask_pop(&t->ready));)
         ask_fail(t, a, outcome, message);
@@ -256,7 +256,7 @@ err_code asks_dispatch(struct http_teacher *t, struct err *e)
             break;
     }
     if (!rc && t->n_open > t->done.n + t->n_busy && is_lost_cause(t, text))
-        end_all_waiting(t, HTTP_FATAL, text);
+        asks_end_waiting(t, HTTP_FATAL, text);
     return rc;
 }
 
@@ -322,17 +322,4 @@ bool http_teacher_next(struct http_teacher *t, struct http_answer *out)
                                          .n_cached_tokens = -1,
                                          .cost_usd = -1};
     return true;
-}
-
-void http_teacher_abandon(struct http_teacher *t)
-{
-    t->now = clock_now();
-    for (int64_t i = t->n_busy - 1; i >= 0; i--) {
-        struct transfer *x = t->busy[i];
-        if (x->t_complete > 0)
-            ask_ended(t, x, TRY_WHOLE, CURLE_OK, NULL, NULL);
-        else
-            ask_abandon(t, x);
-    }
-    end_all_waiting(t, HTTP_GAVE_UP, "abandoned");
 }

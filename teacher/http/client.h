@@ -110,6 +110,7 @@ void ask_free(struct ask *a);
 int64_t asks_waiting(const struct http_teacher *t); /* for an endpoint to take them */
 /* Sends what may be sent now; ends what waits in vain. */
 err_code asks_dispatch(struct http_teacher *t, struct err *e);
+void asks_end_waiting(struct http_teacher *t, enum http_outcome outcome, const char *message);
 
 /* setup.c */
 err_code client_setup(struct http_teacher *t, const struct http_options *o, struct err *e);

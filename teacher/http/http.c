@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 enum { N_EVENTS = 256 };
-static const long max_streams = 1000;   /* of an HTTP/2 connection, if the server allows as many */
+static const long max_streams = 1000; /* of an HTTP/2 connection, if the server allows as many */
+static const double drain_seconds = 0.2;
 static const double linger_seconds = 1; /* after [DONE], for the connection's proper end */
 
 /* ---- libcurl's wishes ---- */
@@ -176,23 +177,24 @@ static double next_event(const struct http_teacher *t, double end)
     return at;
 }
 
-/* One round: what is due, what the sockets say, what ended. */
-static err_code turn(struct http_teacher *t, double end, int *n_events, struct err *e)
+/* Lets libcurl do what its timer calls for (also: begin what was added). */
+static err_code fire_timer(struct http_teacher *t, struct err *e)
+{
+    int running;
+    if (t->curl_due > t->now)
+        return ERR_OK;
+    t->curl_due = INFINITY;
+    curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    return read_results(t, e);
+}
+
+/* Waits until at, and lets libcurl do what the sockets call for. */
+static err_code pump(struct http_teacher *t, double at, int *n_events, struct err *e)
 {
     struct epoll_event events[N_EVENTS];
     int running;
-    err_code rc = asks_dispatch(t, e);
-    if (!rc && t->curl_due <= t->now) {
-        t->curl_due = INFINITY;
-        curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-        rc = read_results(t, e);
-    }
-    if (!rc && t->n_busy > 0 && t->now >= t->next_sweep)
-        rc = sweep(t, e);
-    if (rc)
-        return rc;
-    double wait = t->done.n > 0 ? 0 : fmax(0, next_event(t, end) - t->now);
-    *n_events = epoll_wait(t->epoll, events, N_EVENTS, (int)ceil(fmin(wait, 60) * 1e3));
+    double wait = fmin(fmax(0, at - t->now), 60);
+    *n_events = epoll_wait(t->epoll, events, N_EVENTS, (int)ceil(wait * 1e3));
     if (*n_events < 0 && errno != EINTR)
         return err_errno(e, "cannot wait for", "connections");
     t->now = clock_now();
@@ -202,12 +204,24 @@ static err_code turn(struct http_teacher *t, double end, int *n_events, struct e
                    (ev & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
         curl_multi_socket_action(t->multi, events[i].data.fd, mask, &running);
     }
-    rc = read_results(t, e);
+    err_code rc = read_results(t, e);
     if (!rc && t->rc) {
         if (e)
             *e = t->e;
         rc = t->rc;
     }
+    return rc;
+}
+
+static err_code turn(struct http_teacher *t, double end, int *n_events, struct err *e)
+{
+    err_code rc = asks_dispatch(t, e);
+    if (!rc)
+        rc = fire_timer(t, e);
+    if (!rc && t->n_busy > 0 && t->now >= t->next_sweep)
+        rc = sweep(t, e);
+    if (!rc)
+        rc = pump(t, t->done.n > 0 ? t->now : next_event(t, end), n_events, e);
     return rc;
 }
 
@@ -225,6 +239,24 @@ err_code http_teacher_poll(struct http_teacher *t, int timeout_ms, struct err *e
     if (!rc)
         rc = asks_dispatch(t, e);
     return rc;
+}
+
+void http_teacher_abandon(struct http_teacher *t)
+{
+    int n_events = 1;
+    t->now = clock_now();
+    /* What has come already was paid for, and counts. */
+    for (double end = t->now + drain_seconds; n_events > 0 && t->now < end;)
+        if (fire_timer(t, NULL) || pump(t, t->now, &n_events, NULL))
+            break;
+    for (int64_t i = t->n_busy - 1; i >= 0; i--) {
+        struct transfer *x = t->busy[i];
+        if (x->t_complete > 0)
+            ask_ended(t, x, TRY_WHOLE, CURLE_OK, NULL, NULL);
+        else
+            ask_abandon(t, x);
+    }
+    asks_end_waiting(t, HTTP_GAVE_UP, "abandoned");
 }
 
 /* ---- endpoints ---- */
