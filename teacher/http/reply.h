@@ -31,7 +31,8 @@ struct reply_rules {
     bool chat;              /* chat completions; else plain ones */
     bool thinking_open;     /* the prompt ended in "<think>\n": content without a closing tag is
                                reasoning, not answer, when it was cut or is of a plain completion */
-    size_t max_bytes;       /* of one line, and of the whole text; more is REPLY_BAD; 0: 64 MB */
+    size_t max_bytes;       /* of one line, and of the whole text; more is REPLY_BAD; 0: 64 MB,
+                               and never more than 1 GB */
     int32_t n_top;          /* log-probabilities asked for: candidates a token; 0: none */
     bool stop_loops;        /* REPLY_STOPPED when the text ends in a loop */
     int64_t no_think_bytes; /* > 0: REPLY_STOPPED after so many bytes of content (no reasoning
@@ -44,7 +45,8 @@ enum reply_state {
     REPLY_STOPPED,  /* a guard: close the connection, keep the text (finish_reason "loop" or
                        "no_think") */
     REPLY_EMPTY,    /* after the end: nothing of use came */
-    REPLY_CUT,      /* after the end: text without a finish reason, or half a JSON body */
+    REPLY_CUT,      /* after the end (or [DONE]): text without a finish reason, or half a JSON
+                       body */
     REPLY_BAD,      /* not understood, or an error object: message says what */
 };
 
@@ -65,7 +67,10 @@ enum reply_state http_reply_end(struct http_reply *r);
  *
  * A chunk that came twice is left out where that can be known: when it is equal to the one before
  * to the byte and carries a number that grows otherwise (an event's id, a running count of tokens).
- * Elsewhere nothing tells it from a word said twice; maybe_doubled is then a hint. */
+ * Elsewhere nothing tells it from a word said twice; maybe_doubled is then a hint.
+ *
+ * Memory while an answer arrives: its text, 8 kB from 2 kB of text on when loops are watched for,
+ * and with log-probabilities of k candidates about 30 + 4 k bytes a token. */
 struct reply_view {
     enum reply_state state;
     const char *reasoning, *answer; /* without tags, outer white space trimmed; never NULL */

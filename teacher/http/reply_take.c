@@ -146,10 +146,15 @@ static void take_usage(struct http_reply *r, struct span usage)
         r->cost = cost;
 }
 
+static struct token_mark mark(const struct http_reply *r)
+{
+    return (struct token_mark){{(uint32_t)r->reasoning.len, (uint32_t)r->content.len}};
+}
+
 static bool add_logprobs(struct http_reply *r, struct span logprobs,
                          const struct token_mark *before)
 {
-    struct token_mark after = {{r->reasoning.len, r->content.len}};
+    struct token_mark after = mark(r);
     if (r->tokens.n_top == 0)
         return true;
     if (token_log_take(&r->tokens, logprobs, before, &after, NULL))
@@ -187,7 +192,7 @@ static bool take_choice(struct http_reply *r, struct choice *c)
 {
     struct span key, value;
     struct scan in = scan_into(c->delta.p && *c->delta.p == '{' ? c->delta : c->message);
-    struct token_mark before = {{r->reasoning.len, r->content.len}};
+    struct token_mark before = mark(r);
     while (scan_member(&in, &key, &value))
         find_part(&c->parts, key, value);
     if (!add_parts(r, &c->parts) || !add_logprobs(r, c->logprobs, &before))

@@ -25,7 +25,7 @@
 
 /* Lengths of the two raw texts: the reasoning field's and the content's. */
 struct token_mark {
-    uint64_t len[2];
+    uint32_t len[2];
 };
 struct token_log {
     size_t n_top; /* candidates kept of each token */
