@@ -20,7 +20,7 @@ struct canary {
     const char *url;
     bool want_logprobs;
     int n_asked, n_ended; /* probes */
-    int n_repeats_ended;
+    int n_repeats, n_repeats_ended;
     int n_traces, n_fit; /* of them: answers; answers with reasoning (and log-probabilities) */
     int n_thinking, n_logprobs, n_fatal;
     char rule[24], model[128];                  /* of the last answer */

@@ -94,7 +94,7 @@ static void tell(struct http_run *r, int i)
 {
     struct canary *c = &r->canaries[i];
     bool unfit = canary_judge(c) == CANARY_UNFIT;
-    bool whole = c->n_ended == c->n_asked && c->n_repeats_ended == 2;
+    bool whole = c->n_ended == c->n_asked && c->n_repeats_ended == c->n_repeats;
     if (c->told || !(unfit || whole))
         return;
     char line[700];
