@@ -175,62 +175,69 @@ static err_code next_row(struct records *r, struct record *out, bool *more, stru
     return ERR_OK;
 }
 
-/* An array's element: everything up to the bracket that closes it. */
-static err_code next_element(struct records *r, struct record *out, bool *more, struct err *e)
+/* Moves to the array's next element, over brackets and commas; *c is its first byte, or -1 behind
+ * the array's end. */
+static err_code find_element(struct records *r, int *c, struct err *e)
 {
-    int c;
-    err_code rc = skip_space(r, &c, e);
-    if (!rc && !r->begun && c != '[')
-        return bad(r, "should start with \"[\": a JSON array of objects", e);
+    err_code rc = skip_space(r, c, e);
     bool first = !r->begun;
-    if (!rc && (!r->begun || c == ',')) {
-        if (!first && r->closed)
-            return bad(r, "text after the array", e);
-        r->begun = true;
-        r->at++;
-        rc = skip_space(r, &c, e);
-        if (!rc && !first && c == ']')
-            return bad(r, "a comma before the array's end", e);
-    } else if (!rc && c != ']' && !r->closed)
-        return bad(r, c < 0 ? "the array does not end; is the file cut?" : "a comma is missing", e);
-    if (!rc && c == ']' && !r->closed) {
-        r->closed = true;
-        r->at++;
-        rc = skip_space(r, &c, e);
-    }
-    *more = false;
     if (rc)
         return rc;
     if (r->closed)
-        return c < 0 ? ERR_OK : bad(r, "text after the array", e);
-    if (c != '{')
-        return bad(r,
-                   c < 0 ? "the array does not end; is the file cut?"
-                         : "not a JSON object; the array should hold objects",
-                   e);
+        return *c < 0 ? ERR_OK : bad(r, "text after the array", e);
+    if (*c < 0)
+        return bad(r, "the array does not end; is the file cut?", e);
+    if (first && *c != '[')
+        return bad(r, "should start with \"[\": a JSON array of objects", e);
+    if (!first && *c != ',' && *c != ']')
+        return bad(r, "a comma is missing", e);
+    r->begun = true;
+    r->closed = *c == ']';
+    r->at++;
+    rc = skip_space(r, c, e);
+    if (rc || (r->closed && *c < 0))
+        return rc;
+    if (r->closed)
+        return bad(r, "text after the array", e);
+    if (first && *c == ']') {
+        r->closed = true;
+        r->at++;
+        rc = skip_space(r, c, e);
+        return rc || *c < 0 ? rc : bad(r, "text after the array", e);
+    }
+    return *c == '{'   ? ERR_OK
+           : *c == ']' ? bad(r, "a comma before the array's end", e)
+           : *c < 0    ? bad(r, "the array does not end; is the file cut?", e)
+                       : bad(r, "not a JSON object; the array should hold objects", e);
+}
+
+/* An array's element: everything up to the bracket that closes it. */
+static err_code next_element(struct records *r, struct record *out, bool *more, struct err *e)
+{
+    int c, depth = 0;
+    *more = false;
+    err_code rc = find_element(r, &c, e);
+    if (rc || c < 0)
+        return rc;
     size_t from = r->at;
     int64_t line = r->line;
-    int depth = 0;
     for (bool quoted = false;; r->at++) {
-        rc = peek(r, &from, &c, e);
-        if (rc)
+        if ((rc = peek(r, &from, &c, e)))
             return rc;
-        if (c < 0)
-            return err_set(e, ERR_FORMAT, "%s:%lld: an object that does not end; is the file cut?",
-                           r->path, (long long)line);
-        r->line += c == '\n';
         if (c == '\\' && quoted) {
             r->at++; /* the next byte can't end the string */
             if ((rc = peek(r, &from, &c, e)))
                 return rc;
-            if (c < 0)
-                r->at--;
         } else if (c == '"')
             quoted = !quoted;
         else if (!quoted && (c == '{' || c == '['))
             depth++;
         else if (!quoted && (c == '}' || c == ']') && --depth == 0)
             break;
+        if (c < 0)
+            return err_set(e, ERR_FORMAT, "%s:%lld: an object that does not end; is the file cut?",
+                           r->path, (long long)line);
+        r->line += c == '\n';
     }
     r->at++;
     *out = (struct record){r->window.data + from, r->at - from, line};

@@ -240,6 +240,16 @@ static const char settings[] = "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys
                                "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
                                "PRAGMA cache_size = -16384;";
 
+static int open_database(const char *path, int flags, sqlite3 **db)
+{
+    int code = sqlite3_open_v2(path, db, flags, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(*db, settings, NULL, NULL, NULL);
+    if (code == SQLITE_OK) /* reads page 1, so that a file that is no database is found here */
+        code = sqlite3_exec(*db, "PRAGMA schema_version", NULL, NULL, NULL);
+    return code;
+}
+
 err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, struct err *e)
 {
     *out = NULL;
@@ -258,11 +268,15 @@ err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, str
                 : mode == CORPUS_WRITE ? SQLITE_OPEN_READWRITE
                                        : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
     sqlite3 *db = NULL;
-    int code = sqlite3_open_v2(path, &db, flags, NULL);
-    if (code == SQLITE_OK)
-        code = sqlite3_exec(db, settings, NULL, NULL, NULL);
-    if (code == SQLITE_OK) /* reads page 1, so that a file that is no database is found here */
-        code = sqlite3_exec(db, "PRAGMA schema_version", NULL, NULL, NULL);
+    int code = open_database(path, flags, &db);
+    if (code != SQLITE_OK && mode == CORPUS_READ && db &&
+        sqlite3_extended_errcode(db) == SQLITE_READONLY_ROLLBACK) {
+        /* a writer was killed in bulk work: what it had begun is taken back by the next writer */
+        sqlite3_close(db);
+        open_database(path, SQLITE_OPEN_READWRITE, &db);
+        sqlite3_close(db);
+        code = open_database(path, flags, &db);
+    }
     if (code != SQLITE_OK && sqlite3_extended_errcode(db) == SQLITE_READONLY_ROLLBACK) {
         roll_back(path);
         code = sqlite3_exec(db, "PRAGMA schema_version", NULL, NULL, NULL);

@@ -4,6 +4,8 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include "tests/dataset/fixture.h"
 
@@ -177,6 +179,42 @@ static void test_a_merge_is_whole_or_not_at_all(void **state)
     corpus_close(reader);
 }
 
+/* An importer or merger that is killed in the middle: what it had begun is taken back, also when
+ * the next one only reads. */
+static void test_a_killed_writer(void **state)
+{
+    struct fixture *f = *state;
+    struct corpus_checked k;
+    open_new(f);
+    ok(f, corpus_begin(f->c, &f->e));
+    many(f);
+    ok(f, corpus_commit(f->c, &f->e));
+    corpus_close(f->c);
+    pid_t pid = fork();
+    if (!pid) {
+        sqlite3 *db;
+        sqlite3_open(f->db, &db);
+        int code = sqlite3_exec(db,
+                                "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 2; BEGIN "
+                                "IMMEDIATE; UPDATE traces SET reasoning = hex(randomblob(500))",
+                                NULL, NULL, NULL);
+        _exit(code != SQLITE_OK);
+    }
+    int status;
+    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid && !status);
+    char journal[120];
+    snprintf(journal, sizeof journal, "%s-journal", f->db);
+    assert_true(file_exists(journal));
+    ok(f, corpus_open(f->db, CORPUS_READ, &f->c, &f->e));
+    int64_t n;
+    ok(f, corpus_count(f->c, "reasoning = 'think'", &n, &f->e));
+    assert_int_equal(n, 3000);
+    ok(f, corpus_check_all(f->c, NULL, NULL, &k, &f->e));
+    corpus_close(f->c);
+    ok(f, corpus_open(f->db, CORPUS_WRITE, &f->c, &f->e)); /* and the log is back */
+    assert_string_equal(ask(f, "PRAGMA journal_mode"), "wal");
+}
+
 struct found {
     char text[2000];
 };
@@ -268,9 +306,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_merge),
-        T(test_a_merge_is_whole_or_not_at_all),
-        T(test_search),
+        T(test_merge),           T(test_a_merge_is_whole_or_not_at_all),
+        T(test_a_killed_writer), T(test_search),
         T(test_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
