@@ -111,6 +111,6 @@ void job_close(struct generate_job *j)
         j->sum->n_missing = k.n_left;
     }
     missing_close(j->missing);
-    corpus_close(j->corpus);
+    corpus_discard(j->corpus); /* an empty one that was made in vain goes */
     buf_dispose(&j->request);
 }

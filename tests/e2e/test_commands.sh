@@ -92,6 +92,7 @@ expect 1 'wrong.jsonl:1: "prompt" should be a string' $decant corpus import --co
 printf '{"prompt": "x"}\n{"prompt": \n' >"$dir/bad.jsonl"
 expect 1 "bad.jsonl:2" $decant generate-traces --teacher $teacher --prompts "$dir/bad.jsonl" \
     --corpus "$dir/d.db"
+[ ! -e "$dir/d.db" ] || fail "a failed run left an empty corpus behind"
 
 # distill: from the base, a few steps; from a config.json alone
 expect 0 "" $decant distill --student $base --corpus "$dir/c.db" --out "$dir/run" --epochs 1 \
