@@ -5,23 +5,27 @@
  * Of those alike one is kept, the best: texts come in an order of preference, and one becomes a
  * duplicate when a text that was kept before it is alike. So every duplicate is itself alike to the
  * text that its mark names, and that text is no duplicate: nothing is merged through a chain of
- * resemblances.
- *   prompts  those with a good trace, then with any trace, then with a gold answer, then by id
- *   traces   the good ones of kept prompts, the good ones of duplicate prompts, the rest; by id
- * (good: dataset/schema.sql, but without regard to older marks of this kind, so that a second run
- * says the same as the first.)
+ * resemblances. The order:
  *
- * Alike is
- *   exact  the same words between white space, whatever their case (compared by 128-bit hashes), or
- *   near   a Jaccard index of the sets of 5-word runs (dataset/minhash.h) of at least the
- * threshold. Candidates come from MinHash signatures; the index itself is then computed from the
- *          texts, so nothing is marked by an estimate. Of pairs just at the threshold one in 300
- * may be missed, of closer ones fewer. Prompts that are near, but whose gold answers are known and
- * differ, are variants with other numbers: not marked. Traces are compared by reasoning and answer,
- * within a prompt and its duplicates; with any_prompt all with all.
+ * - prompts: those with a good trace, then with any trace, then with a gold answer, then by id;
+ * - traces: the good ones of kept prompts, the good ones of duplicate prompts, the rest; by id.
  *
- * Memory: dedup_bytes for each text, 16 MiB of texts at a time, and SQLite's cache. Deterministic;
- * threads only compute signatures. Readers and writers of the corpus are not kept waiting. */
+ * Good is what v_traces calls so, but without regard to older marks of this kind: a second run says
+ * the same as the first. Alike is
+ *
+ * - exact: the same words between white space, whatever their case (compared by 128-bit hashes), or
+ * - near: a Jaccard index of the sets of 5-word runs (dataset/minhash.h) of at least the threshold.
+ *   Candidates come from MinHash signatures; the index itself is then computed from the texts, so
+ *   nothing is marked by an estimate. Of pairs just at the threshold one in 300 may be missed, of
+ *   closer ones fewer.
+ *
+ * Prompts that are near, but whose gold answers are known and differ, are variants with other
+ * numbers: not marked. Traces are compared by reasoning and answer, within a prompt and its
+ * duplicates; with any_prompt all with all.
+ *
+ * Memory: bytes_per_text for each text, 16 MiB of texts at a time, and SQLite's cache.
+ * Deterministic; threads only compute signatures. Readers and writers of the corpus are not kept
+ * waiting. */
 #ifndef DECANT_DATASET_DEDUP_H
 #define DECANT_DATASET_DEDUP_H
 

@@ -178,32 +178,78 @@ static bool is_math_name(const char *s, size_t n)
     return strstr(names, word) != NULL;
 }
 
+/* Words that sentences in Latin script have and lists of names have not. Sorted. */
+static bool is_function_word(const char *s, size_t n)
+{
+    static const char *const words[] = {
+        "about",   "after", "all",   "also", "an",     "and",   "are",  "as",   "at",   "be",
+        "because", "but",   "by",    "can",  "das",    "de",    "der",  "des",  "die",  "do",
+        "does",    "each",  "else",  "est",  "et",     "first", "for",  "from", "get",  "has",
+        "have",    "here",  "how",   "if",   "in",     "into",  "is",   "ist",  "it",   "les",
+        "let",     "me",    "my",    "need", "nicht",  "no",    "not",  "now",  "of",   "on",
+        "or",      "our",   "out",   "que",  "should", "so",    "some", "than", "that", "the",
+        "then",    "there", "they",  "this", "to",     "und",   "une",  "was",  "we",   "what",
+        "when",    "where", "which", "will", "with",   "would", "you"};
+    char word[8] = "";
+    if (n < 2 || n >= sizeof word)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        word[i] = (char)(s[i] | 32);
+    size_t lo = 0, hi = sizeof words / sizeof *words;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        int order = strcmp(word, words[mid]);
+        if (!order)
+            return true;
+        if (order > 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return false;
+}
+
 struct counter {
     struct script_counts *out;
     enum script run; /* of the words in a row */
-    int64_t n_run;
+    int64_t n_run, n_function;
+    bool prose;  /* look for sentences in Latin script */
+    bool spaced; /* there was white space since the last word */
 };
 
-static void add_word(struct counter *c, enum script s, int n_letters, bool quoted)
+static void add_word(struct counter *c, enum script s, const char *word, const char *end,
+                     int n_letters, bool quoted)
 {
-    if (n_letters < least_letters(s))
+    /* file.name.js and a-b-c are one word */
+    bool joined = s == SCRIPT_LATIN && c->run == s && !c->spaced;
+    if (n_letters < least_letters(s) || is_math_name(word, (size_t)(end - word)))
         return;
+    c->spaced = false;
     if (quoted) {
-        c->out->quoted[s]++;
+        c->out->quoted[s] += !joined;
         return;
     }
+    if (joined)
+        return;
     c->out->n[s]++;
     c->out->n_all++;
-    c->n_run = s == c->run ? c->n_run + 1 : 1;
+    if (s != c->run)
+        c->n_run = c->n_function = 0;
+    c->n_run++;
     c->run = s;
     if (c->n_run > c->out->longest[s])
         c->out->longest[s] = c->n_run;
+    if (!c->prose || s != SCRIPT_LATIN)
+        return;
+    c->n_function += is_function_word(word, (size_t)(end - word));
+    if (c->n_function >= 2 && c->n_run > c->out->longest_prose)
+        c->out->longest_prose = c->n_run;
 }
 
-void scripts_count(const char *text, size_t n, struct script_counts *out)
+static void count(const char *text, size_t n, bool prose, struct script_counts *out)
 {
     const char *end = text + n, *quoted_until = text;
-    struct counter c = {.out = out};
+    struct counter c = {.out = out, .prose = prose, .spaced = true};
     enum script word = SCRIPT_NONE; /* of the word at hand */
     const char *word_at = text;
     int n_letters = 0;
@@ -226,39 +272,45 @@ void scripts_count(const char *text, size_t n, struct script_counts *out)
         if (passed)
             script = SCRIPT_NONE;
         if (script != word || is_unspaced(script)) {
-            if (word != SCRIPT_NONE && !is_math_name(word_at, (size_t)(s - word_at)))
-                add_word(&c, word, n_letters, s <= quoted_until);
+            if (word != SCRIPT_NONE)
+                add_word(&c, word, word_at, s, n_letters, s <= quoted_until);
             n_letters = 0;
             word = script;
             word_at = s;
         }
         n_letters++;
+        c.spaced |= *s == ' ' || *s == '\n' || *s == '\t';
         if (!passed && script == SCRIPT_NONE && s >= quoted_until) {
             const char *q = quote_end(s, end);
             quoted_until = q ? q : quoted_until;
         }
         s += passed ? passed : len;
     }
-    if (word != SCRIPT_NONE && !is_math_name(word_at, (size_t)(end - word_at)))
-        add_word(&c, word, n_letters, false);
+    if (word != SCRIPT_NONE)
+        add_word(&c, word, word_at, end, n_letters, false);
+}
+
+void scripts_count(const char *text, size_t n, struct script_counts *out)
+{
+    count(text, n, true, out);
 }
 
 /* ---- judging ---- */
 
 enum { LEAST_PROMPT = 2, LEAST_FOREIGN = 4, LONG_RUN = 8, LEAST_SWITCHED = 20, LEAST_HAN = 50 };
 
-/* The script with the most words; where a letter is a word, two are one. */
+/* How much is in a script, in half words: where a letter is a word, two are one. */
+static int64_t weight_of(const struct script_counts *c, enum script s)
+{
+    return is_unspaced(s) ? c->n[s] : 2 * c->n[s];
+}
+
 static enum script main_script(const struct script_counts *c)
 {
-    int64_t most = 0;
     enum script best = SCRIPT_NONE;
-    for (enum script s = 1; s < SCRIPT_N; s++) {
-        int64_t n = is_unspaced(s) ? c->n[s] : 2 * c->n[s];
-        if (n > most) {
-            most = n;
+    for (enum script s = 1; s < SCRIPT_N; s++)
+        if (c->n[s] && (best == SCRIPT_NONE || weight_of(c, s) > weight_of(c, best)))
             best = s;
-        }
-    }
     return best;
 }
 
@@ -274,16 +326,17 @@ static bool too_much_latin(const struct script_counts *prompt, const struct scri
     int64_t latin = c->n[SCRIPT_LATIN];
     if (5 * prompt->n[SCRIPT_LATIN] >= prompt->n_all)
         return false;
-    return c->longest[SCRIPT_LATIN] >= LONG_RUN || (2 * latin > c->n_all && latin >= LEAST_FOREIGN);
+    return c->longest_prose >= LONG_RUN || (2 * latin > c->n_all && latin >= LEAST_FOREIGN);
 }
 
 static bool is_switched(const struct script_counts *prompt, const struct script_counts *c,
-                        enum script main)
+                        enum script main, enum script own)
 {
     int64_t n = c->n[main];
     if (main == SCRIPT_HAN || main == SCRIPT_KANA)
         n = c->n[SCRIPT_HAN] + c->n[SCRIPT_KANA];
-    if (c->n_all >= LEAST_SWITCHED && 10 * n < c->n_all)
+    if (c->n_all >= LEAST_SWITCHED && 10 * n < c->n_all &&
+        4 * weight_of(prompt, own) < weight_of(prompt, main))
         return true;
     bool japanese = 10 * prompt->n[SCRIPT_KANA] > prompt->n[SCRIPT_KANA] + prompt->n[SCRIPT_HAN];
     return japanese && c->n[SCRIPT_HAN] > LEAST_HAN && 50 * c->n[SCRIPT_KANA] < c->n[SCRIPT_HAN];
@@ -293,9 +346,10 @@ bool scripts_mixed(const char *prompt, size_t n_prompt, const char *reasoning, s
                    double max_foreign, char reason[SCRIPTS_REASON])
 {
     struct script_counts p, c;
-    scripts_count(reasoning, n_reasoning, &c);
-    scripts_count(prompt, n_prompt, &p);
-    enum script own = main_script(&c), main = main_script(&p);
+    count(prompt, n_prompt, false, &p);
+    enum script main = main_script(&p);
+    count(reasoning, n_reasoning, main != SCRIPT_LATIN, &c);
+    enum script own = main_script(&c);
     if (own == SCRIPT_NONE)
         return false;
     if (p.n_all < LEAST_PROMPT) {
@@ -303,7 +357,7 @@ bool scripts_mixed(const char *prompt, size_t n_prompt, const char *reasoning, s
         p.n[own] = 1;
         p.n[SCRIPT_KANA] = own == SCRIPT_HAN && c.n[SCRIPT_KANA] * 10 > c.n[SCRIPT_HAN];
         main = own;
-    } else if (is_switched(&p, &c, main)) {
+    } else if (is_switched(&p, &c, main, own)) {
         snprintf(reason, SCRIPTS_REASON, "%lld of %lld words in %s; the prompt is in %s",
                  (long long)c.n[own], (long long)c.n_all, script_name(own),
                  script_name(p.n[SCRIPT_KANA] ? SCRIPT_KANA : main));
