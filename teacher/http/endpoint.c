@@ -134,7 +134,7 @@ void endpoint_connected(struct endpoint *ep, double now)
 static void close_window(struct endpoint *ep, double now)
 {
     double bad = (double)ep->window.n_overload;
-    if (2 * ep->window.n_failed > ep->window.n)
+    if (4 * ep->window.n_failed > 3 * ep->window.n)
         bad += (double)ep->window.n_failed;
     double good = (double)ep->window.n - bad;
     if (ep->window.n < window_outcomes) /* few: those that are being answered count as well */

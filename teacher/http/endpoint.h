@@ -15,7 +15,7 @@
  * (429, 503, 529) where as many were never let in shows the limit: it falls to what is in flight,
  * by half at most, and does not rise from near there for a second, then two, up to 30. Other
  * failures count in windows of 0.25 to 1 s: minus half the share of those turned away or, where
- * most tries of a window fail, of those that failed; and + 1 (or 1/32) where the limit was reached.
+ * three tries in four fail, of those that failed; and + 1 (or 1/32) where the limit was reached.
  * So half goes when all is turned away, and little when little is (the rule of DCTCP: Alizadeh et
  * al., SIGCOMM 2010): faults that have nothing to do with load do not starve the run.
  *
