@@ -53,8 +53,22 @@ static void print_tokens(const struct corpus_row *r)
     printf("%s\n", *sep == ',' ? ")" : "");
 }
 
-static void print_row(const struct corpus_row *r)
+static err_code print_mark(void *ctx, const struct corpus_mark_row *m, struct err *e)
 {
+    bool *first = ctx;
+    (void)e;
+    printf("%-14s", *first ? "marks" : "");
+    *first = false;
+    print_text(m->kind);
+    printf("%s%s", m->on == CORPUS_MARK_PROMPTS ? " (its prompt)" : "", m->reason ? ": " : "");
+    print_text(m->reason ? m->reason : ""); /* may quote the text */
+    putchar('\n');
+    return ERR_OK;
+}
+
+static err_code print_row(struct corpus *c, const struct corpus_row *r, struct err *e)
+{
+    bool first = true;
     printf("trace %lld: prompt %lld, sample %lld\n", (long long)r->id, (long long)r->prompt_id,
            (long long)r->sample_index);
     print_part("prompt", r->prompt);
@@ -66,7 +80,7 @@ static void print_row(const struct corpus_row *r)
            r->verdict_reason ? ": " : "");
     print_text(r->verdict_reason ? r->verdict_reason : ""); /* quotes the answer */
     printf("\n");
-    print_field("marks", r->marks);
+    err_code rc = corpus_marks_of(c, r->id, print_mark, &first, e);
     print_field("finish reason", r->finish_reason);
     print_field("source", r->source);
     print_field("request", r->request);
@@ -84,6 +98,7 @@ static void print_row(const struct corpus_row *r)
     print_field("also said", r->extra_json);
     printf("%-14s%s, decant %s%s\n", "made", r->created_at, r->program,
            r->lossy ? ", bytes that are not UTF-8 were replaced" : "");
+    return rc;
 }
 
 static err_code json_text(struct buf *b, const char *key, const char *s, struct err *e)
@@ -92,7 +107,18 @@ static err_code json_text(struct buf *b, const char *key, const char *s, struct 
     return rc ? rc : s ? json_quote(b, s, strlen(s), e) : buf_str(b, "null", e);
 }
 
-static err_code json_row(struct buf *b, const struct corpus_row *r, struct err *e)
+static err_code json_mark(void *ctx, const struct corpus_mark_row *m, struct err *e)
+{
+    struct buf *b = ctx;
+    err_code rc =
+        buf_printf(b, e, "%s{\"kind\":\"%s\",\"on\":\"%s\"", b->data[b->len - 1] == '[' ? "" : ",",
+                   m->kind, m->on == CORPUS_MARK_PROMPTS ? "prompt" : "trace");
+    if (!rc)
+        rc = json_text(b, "reason", m->reason, e);
+    return rc ? rc : buf_str(b, "}", e);
+}
+
+static err_code json_row(struct corpus *c, struct buf *b, const struct corpus_row *r, struct err *e)
 {
     const struct {
         const char *key, *text;
@@ -108,8 +134,10 @@ static err_code json_row(struct buf *b, const struct corpus_row *r, struct err *
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !rc; i++)
         rc = json_text(b, texts[i].key, texts[i].text, e);
     if (!rc)
-        rc = buf_printf(b, e, ",\"request\":%s}", r->request);
-    return rc;
+        rc = buf_str(b, ",\"reasons\":[", e);
+    if (!rc)
+        rc = corpus_marks_of(c, r->id, json_mark, b, e);
+    return rc ? rc : buf_printf(b, e, "],\"request\":%s}", r->request);
 }
 
 static err_code show(struct corpus *c, const char *selection, int64_t limit, bool json,
@@ -126,10 +154,10 @@ static err_code show(struct corpus *c, const char *selection, int64_t limit, boo
         if (json) {
             rc = n ? buf_str(b, ",", e) : ERR_OK;
             if (!rc)
-                rc = json_row(b, &row, e);
+                rc = json_row(c, b, &row, e);
         } else {
             printf("%s", n ? "\n\n" : "");
-            print_row(&row);
+            rc = print_row(c, &row, e);
         }
         n++;
     }

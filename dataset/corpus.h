@@ -152,6 +152,16 @@ err_code corpus_marks_commit(struct corpus_marks *m, struct marks_summary *sum, 
 err_code corpus_marks_commit_all(struct corpus_marks *const *marks, int n,
                                  struct marks_summary *const *sums, struct err *e);
 void corpus_marks_end(struct corpus_marks *m);
+/* The marks against a trace, its own and then its prompt's, by kind. Strings (reason may be NULL)
+ * are valid during the call of on_mark, whose error ends it. */
+struct corpus_mark_row {
+    const char *kind, *reason;
+    enum corpus_mark_on on;
+};
+err_code corpus_marks_of(struct corpus *c, int64_t trace_id,
+                         err_code (*on_mark)(void *ctx, const struct corpus_mark_row *m,
+                                             struct err *e),
+                         void *ctx, struct err *e);
 /* Takes all marks of the kind away. */
 err_code corpus_marks_clear(struct corpus *c, const char *kind, enum corpus_mark_on on,
                             struct marks_summary *sum, struct err *e);

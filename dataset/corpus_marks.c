@@ -184,3 +184,30 @@ err_code corpus_marks_clear(struct corpus *c, const char *kind, enum corpus_mark
     corpus_marks_end(m);
     return rc;
 }
+
+err_code corpus_marks_of(struct corpus *c, int64_t trace_id,
+                         err_code (*on_mark)(void *ctx, const struct corpus_mark_row *m,
+                                             struct err *e),
+                         void *ctx, struct err *e)
+{
+    sqlite3_stmt *st = NULL;
+    bool row;
+    err_code rc = sql_prepare(
+        c->db, c->path,
+        "SELECT 0, kind, reason FROM verdicts WHERE trace_id = ?1 AND kind <> 'answer' UNION ALL "
+        "SELECT 1, m.kind, m.reason FROM traces t JOIN prompt_verdicts m ON m.prompt_id = "
+        "t.prompt_id WHERE t.id = ?1 ORDER BY 1, 2",
+        &st, e);
+    if (!rc)
+        sqlite3_bind_int64(st, 1, trace_id);
+    while (!rc && !(rc = sql_step(c->db, c->path, st, "cannot be read", &row, e)) && row) {
+        struct corpus_mark_row m = {.kind = sql_text(st, 1),
+                                    .reason = sql_text(st, 2),
+                                    .on = sqlite3_column_int(st, 0) ? CORPUS_MARK_PROMPTS
+                                                                    : CORPUS_MARK_TRACES};
+        rc = m.kind ? on_mark(ctx, &m, e)
+                    : err_set(e, ERR_NOMEM, "%s: out of memory reading marks", c->path);
+    }
+    sqlite3_finalize(st);
+    return rc;
+}

@@ -75,6 +75,11 @@ says "4 prompts: 3 contaminated (3 exact, 2 fuzzy, 2 of them both)"
 is "SELECT reason FROM prompt_verdicts WHERE kind = 'contaminated' AND prompt_id = 3" "the whole of $dir/bench.jsonl:3"
 is "SELECT count(*) FROM prompt_verdicts WHERE kind = 'contaminated' AND prompt_id = 1 AND reason LIKE '8 words in a row of $dir/bench.jsonl:1 (% such runs): \"sold clips to 48 of her friends in\"; 9_ \\% of $dir/bench.jsonl:1' ESCAPE '\\'" 1
 is "SELECT group_concat(id) FROM v_traces WHERE good" 8
+expect 0 "" $decant corpus show --corpus "$db" --trace 5
+says "marks         contaminated (its prompt): the whole of $dir/bench.jsonl:3"
+expect 0 "" $decant corpus show --corpus "$db" --trace 5 --json
+says '"marks":"contaminated"'
+says '"reasons":[{"kind":"contaminated","on":"prompt","reason":"the whole of '
 expect 0 "" $decant corpus decontaminate --corpus "$db" --against "$dir/other.jsonl" --json
 says '"marked":0,"new":0,"cleared":3}'
 expect 2 "--against" $decant corpus decontaminate --corpus "$db"
