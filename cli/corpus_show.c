@@ -110,9 +110,10 @@ static err_code json_text(struct buf *b, const char *key, const char *s, struct 
 static err_code json_mark(void *ctx, const struct corpus_mark_row *m, struct err *e)
 {
     struct buf *b = ctx;
-    err_code rc =
-        buf_printf(b, e, "%s{\"kind\":\"%s\",\"on\":\"%s\"", b->data[b->len - 1] == '[' ? "" : ",",
-                   m->kind, m->on == CORPUS_MARK_PROMPTS ? "prompt" : "trace");
+    err_code rc = buf_printf(b, e, "%s{\"on\":\"%s\"", b->data[b->len - 1] == '[' ? "" : ",",
+                             m->on == CORPUS_MARK_PROMPTS ? "prompt" : "trace");
+    if (!rc)
+        rc = json_text(b, "kind", m->kind, e);
     if (!rc)
         rc = json_text(b, "reason", m->reason, e);
     return rc ? rc : buf_str(b, "}", e);

@@ -79,7 +79,7 @@ expect 0 "" $decant corpus show --corpus "$db" --trace 5
 says "marks         contaminated (its prompt): the whole of $dir/bench.jsonl:3"
 expect 0 "" $decant corpus show --corpus "$db" --trace 5 --json
 says '"marks":"contaminated"'
-says '"reasons":[{"kind":"contaminated","on":"prompt","reason":"the whole of '
+says '"reasons":[{"on":"prompt","kind":"contaminated","reason":"the whole of '
 expect 0 "" $decant corpus decontaminate --corpus "$db" --against "$dir/other.jsonl" --json
 says '"marked":0,"new":0,"cleared":3}'
 expect 2 "--against" $decant corpus decontaminate --corpus "$db"
