@@ -24,8 +24,8 @@ err_code key_read(struct key *k, const char *env_name, const char *path, struct 
 /* Servers repeat a wrong key in their error messages, often in part: every run of 6 or more bytes
  * of text that stands in the key becomes '*'. */
 void key_scrub(const struct key *k, char *text, size_t n);
-/* The same for texts that are not only for people: '*' for the whole key alone, where it stands, and
- * for keys of 8 bytes or more. */
+/* The same for texts that are not only for people: '*' for the whole key alone, where it stands,
+ * and for keys of 8 bytes or more. */
 void key_hide(const struct key *k, char *text, size_t n);
 /* "Authorization: Bearer KEY"; NULL when there is no memory (or no key). */
 char *key_header(const struct key *k, struct err *e);
