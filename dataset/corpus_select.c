@@ -59,6 +59,8 @@ static err_code prepare(struct corpus_select *s, const char *selection, const ch
     const char *tail = NULL;
     err_code rc = build_sql(selection, columns, order, &sql, e);
     sqlite3_set_authorizer(s->db, only_reads, NULL);
+    /* or a misspelt column in double quotes would be a string, and a condition false everywhere */
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     if (!rc && sqlite3_prepare_v2(s->db, sql.data, -1, &s->st, &tail) != SQLITE_OK) {
         int code = sqlite3_errcode(s->db);
         rc = code == SQLITE_ERROR || code == SQLITE_AUTH
@@ -70,6 +72,9 @@ static err_code prepare(struct corpus_select *s, const char *selection, const ch
     }
     if (!rc && tail && *tail)
         rc = err_set(e, ERR_USAGE, "selection \"%.300s\": one condition, without \";\"", selection);
+    if (!rc && sqlite3_bind_parameter_count(s->st) > 0)
+        rc = err_set(e, ERR_USAGE,
+                     "selection \"%.300s\": has a parameter (?, :name); give its value", selection);
     buf_dispose(&sql);
     return rc;
 }

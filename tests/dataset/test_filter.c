@@ -404,7 +404,10 @@ static void test_conditions(void **state)
                                       "good AND (",
                                       "1)); DELETE FROM traces; --",
                                       "id IN (DELETE FROM traces RETURNING id)",
-                                      "load_extension('x')"};
+                                      "load_extension('x')",
+                                      "id = ?1",
+                                      "id = :id",
+                                      "\"verdct\" = 'wrong'"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(corpus_filter_where(f->c, bad[i], "chosen", &marks, &f->e), ERR_USAGE);
     assert_string_equal(ask(f, MARKS), "1 chosen; 2 second; 3 chosen; 5 second");
