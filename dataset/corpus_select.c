@@ -66,7 +66,8 @@ static err_code prepare(struct corpus_select *s, const char *selection, const ch
         rc = code == SQLITE_ERROR || code == SQLITE_AUTH
                  ? err_set(e, ERR_USAGE,
                            "selection \"%.300s\": %s; it should be \"correct\", \"all\", or an SQL "
-                           "condition on the columns of v_traces (docs/corpus.md)",
+                           "condition on the columns of v_traces, text in single quotes "
+                           "(docs/corpus.md)",
                            selection, sqlite3_errmsg(s->db))
                  : sql_fail(s->db, s->path, "cannot be selected from", e);
     }
