@@ -2,11 +2,11 @@
  *
  *     switch (answer_check(text, n, gold, n_gold, &why)) { case ANSWER_CORRECT: ...
  *
- * Three steps: extract (where is the answer), parse (what is it), compare. It never says "correct" of
- * what it cannot read, unless both texts are the same. docs/corpus.md says what is read and when two
- * answers are equal. The rooms inside: answer_extract.c finds; answer_clean.c, answer_parse.c and
- * answer_value.c read plain numbers with units exactly, the usual case and the fastest; expr.h reads
- * all other notation and answer_tree.h compares it; answer_text.c compares words.
+ * Three steps: extract (where is the answer), parse (what is it), compare. It never says "correct"
+ * of what it cannot read, unless both texts are the same. docs/corpus.md says what is read and when
+ * two answers are equal. Inside: answer_extract.c finds; answer_clean.c, answer_parse.c and
+ * answer_value.c read plain numbers with units exactly, the usual case and the fastest; expr.h
+ * reads all other notation and answer_tree.h compares it; answer_text.c compares words.
  *
  * Hostile text is bounded: an answer longer than 1 KiB is not read, its nesting stops at 32, a
  * comparison ends after ANSWER_STEPS steps (then unknown), and the search takes time linear in the
@@ -27,16 +27,15 @@ struct answer_span {
 };
 
 /* The final answer of a text (the answer part of a trace, without its reasoning). The first of:
- *   "boxed"        the last complete \boxed{...} or \fbox{...}, nested braces counted; when it is joined
- *                  to others by "and", "or" or a comma, all of them, with what stands between
+ *   "boxed"        the last complete \boxed{...} or \fbox{...}, nested braces counted; when others
+ *                  are joined to it by "and", "or" or a comma, all of them and what is between
  *   "bare box"     \boxed 42
  *   "####"         a value after the last "####", on its line
- *   "answer is"    after the last "answer is", "answer:", "option is": its sentence, or the next line
- *   "whole"        the whole text, when it is a value or a word
- *   "displayed"    \[...\] or $$...$$ at the end
- *   "marked"       of the last line, the last **...**, or the only $...$ or \(...\)
- *   "only number"  of the last line
- * The last two not beside words such as "about" or "not". False when there is none. */
+ *   "answer is"    after the last "answer is", "answer:", "option is": its sentence, or the next
+ * line "whole"        the whole text, when it is a value or a word "displayed"    \[...\] or
+ * $$...$$ at the end "marked"       of the last line, the last **...**, or the only $...$ or
+ * \(...\) "only number"  of the last line The last two not beside words such as "about" or "not".
+ * False when there is none. */
 bool answer_extract(const char *text, size_t n, struct answer_span *out);
 
 /* The gold answer: what follows the last "####" (GSM8K), the last \boxed{...}, or all of it. */

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { MAX_APPROX_DIGITS = 400 };
+enum { MAX_DIGITS = 400 };
 
 uint16_t expr_add_node(struct expr_parser *p, enum expr_kind kind, int op)
 {
@@ -46,7 +46,8 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Digits and a point of [s, end), all else passed over, times 10^decimals, as an exact number. */
+/* The number whose digits and point stand in [s, end), all else passed over. False when it has no
+ * exact value; *approx is set in any case. */
 static bool read_digits(const char *s, const char *end, struct expr_ratio *q, long double *approx,
                         uint16_t *n_decimals)
 {
@@ -73,10 +74,41 @@ static bool read_digits(const char *s, const char *end, struct expr_ratio *q, lo
     return exact && ratio_make(num, den, q);
 }
 
+/* q, which has n_decimals, with the digits of [bar, end) repeated for ever behind it: q plus those
+ * digits over 99...900...0. */
+static bool add_repeating(const char *bar, const char *end, int n_decimals, struct expr_ratio *q)
+{
+    __int128 num, den = 1;
+    struct expr_ratio tail;
+    long double unused;
+    uint16_t none;
+    int n_repeating = 0;
+    for (const char *d = bar; d < end; d++)
+        n_repeating += is_digit(*d);
+    if (n_repeating + n_decimals > 18 || !read_digits(bar, end, &tail, &unused, &none))
+        return false;
+    for (int i = 0; i < n_repeating; i++)
+        den *= 10;
+    den -= 1;
+    for (int i = 0; i < n_decimals; i++)
+        den *= 10;
+    return !__builtin_mul_overflow(q->num, den, &num) &&
+           !__builtin_add_overflow(num, tail.num * q->den, &num) &&
+           !__builtin_mul_overflow(q->den, den, &den) && ratio_make(num, den, q);
+}
+
+/* The \overline{...} of a number; NULL when it has none. */
+static const char *find_bar(const char *s, const char *end)
+{
+    while (s && s < end && memcmp(s, "\\overline", 9)) /* "1\,234.\overline{5}" */
+        s = memchr(s + 1, '\\', (size_t)(end - s - 1));
+    return s;
+}
+
 uint16_t expr_add_number(struct expr_parser *p, const struct expr_token *tok)
 {
     const char *s = p->t->text + tok->at, *end = s + tok->n;
-    uint16_t n = expr_add_node(p, EXPR_NUMBER, 0), n_repeating;
+    uint16_t n = tok->n > MAX_DIGITS ? 0 : expr_add_node(p, EXPR_NUMBER, 0);
     if (!n)
         return 0;
     struct expr_node *node = &p->t->nodes[n];
@@ -85,38 +117,15 @@ uint16_t expr_add_number(struct expr_parser *p, const struct expr_token *tok)
         node->q = (struct expr_ratio){tok->name, 1};
         return n;
     }
-    const char *bar = tok->op ? memchr(s, '\\', tok->n) : NULL;
-    while (bar && memcmp(bar, "\\overline", 9)) /* "1\,234.\overline{5}" */
-        bar = memchr(bar + 1, '\\', (size_t)(end - bar - 1));
-    struct expr_ratio q, tail;
-    long double approx, unused;
+    const char *bar = tok->op ? find_bar(memchr(s, '\\', tok->n), end) : NULL;
+    struct expr_ratio q;
+    long double approx;
     node->exact = read_digits(s, bar ? bar : end, &q, &approx, &node->n_decimals);
     if (bar) {
-        __int128 den = 1;
-        int n_den;
-        if (!node->exact || !read_digits(bar, end, &tail, &unused, &n_repeating))
-            return 0;
-        n_repeating = 0;
-        for (const char *d = bar; d < end; d++)
-            n_repeating += is_digit(*d);
-        n_den = n_repeating + node->n_decimals;
-        if (n_den > 18)
-            return 0;
-        for (int i = 0; i < n_repeating; i++)
-            den *= 10;
-        den -= 1;
-        for (int i = 0; i < node->n_decimals; i++)
-            den *= 10;
-        __int128 num;
-        if (__builtin_mul_overflow(q.num, den, &num) ||
-            __builtin_add_overflow(num, tail.num * q.den, &num) ||
-            __builtin_mul_overflow(q.den, den, &den) || !ratio_make(num, den, &node->q))
+        if (!node->exact || !add_repeating(bar, end, node->n_decimals, &q))
             return 0;
         node->n_decimals = 0;
-        return n;
     }
-    if (tok->n > MAX_APPROX_DIGITS)
-        return 0;
     if (node->exact)
         node->q = q;
     else

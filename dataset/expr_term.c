@@ -21,27 +21,22 @@ static bool accept_degree(struct expr_parser *p)
 uint16_t expr_parse_factor(struct expr_parser *p)
 {
     uint16_t n = expr_parse_primary(p);
-    for (int i = 0; n; i++) {
-        if (i == MAX_POSTFIX && (p->tok->kind == '^' || p->tok->kind == '!'))
-            return 0;
+    for (int i = 0; n && i < MAX_POSTFIX; i++) { /* what is left then is not understood */
         if (accept_degree(p))
             n = expr_add_over(p, EXPR_IN_DEGREES, 0, n);
+        else if (expr_accept(p, '%'))
+            n = expr_add_over(p, EXPR_IN_PERCENT, 0, n);
         else if (expr_accept(p, '!'))
             n = expr_add_over(p, EXPR_CALL, EXPR_FACTORIAL, n);
         else if (expr_accept(p, '^')) {
-            if (++p->depth > EXPR_MAX_DEPTH)
-                return 0;
             uint16_t e = expr_parse_exponent(p);
             if (e && expr_accept(p, '^')) /* 2^3^4: to the right */
                 e = expr_add_pair(p, EXPR_POWER, e, expr_parse_exponent(p));
-            p->depth--;
             n = expr_add_pair(p, EXPR_POWER, n, e);
-        } else if (expr_accept(p, '%'))
-            n = expr_add_over(p, EXPR_IN_PERCENT, 0, n);
-        else
-            return n;
+        } else
+            break;
     }
-    return 0;
+    return n;
 }
 
 static bool is_whole(const struct expr_tree *t, uint16_t n)
@@ -76,81 +71,98 @@ static bool is_doubtful_mixed(const struct expr_tree *t, uint16_t number, uint16
     return t->nodes[num].kind == EXPR_NUMBER && t->nodes[t->nodes[num].next].kind == EXPR_NUMBER;
 }
 
-/* What stands after a factor without an operator. */
-static uint16_t parse_juxtaposed(struct expr_parser *p, uint16_t before)
+/* A product as far as it is read. */
+struct product {
+    uint16_t value; /* of all of it */
+    uint16_t
+        last; /* the last factor of value, an EXPR_MULTIPLY that takes more; 0: it takes none */
+    bool divided;
+};
+
+static bool multiply(struct expr_parser *p, struct product *x, uint16_t factor)
 {
-    struct expr_tree *t = p->t;
-    const struct expr_node *last = &t->nodes[before];
-    bool factorial = last->kind == EXPR_CALL && last->op == EXPR_FACTORIAL; /* 2!3! */
-    if (p->tok->kind == TOKEN_NUMBER && !factorial) {
-        if (!is_whole(t, before) || !plain_fraction_follows(p))
-            return 0; /* "7 2" */
-        uint16_t num = expr_add_number(p, p->tok), den = expr_add_number(p, p->tok + 2);
-        p->tok += 3;
-        uint16_t fraction = expr_add_pair(p, EXPR_DIVIDE, num, den);
-        return fraction && is_mixed(t, before, fraction) ? fraction : 0;
+    if (!x->last) {
+        uint16_t first = x->value;
+        x->value = expr_add_node(p, EXPR_MULTIPLY, 0);
+        if (!expr_append(p, x->value, &x->last, first))
+            return false;
     }
-    return expr_parse_factor(p);
+    return expr_append(p, x->value, &x->last, factor);
+}
+
+/* After "*" and "/" a sign may stand. */
+static uint16_t parse_signed_factor(struct expr_parser *p)
+{
+    bool minus = expr_accept(p, '-');
+    uint16_t n = expr_parse_factor(p);
+    return minus ? expr_add_over(p, EXPR_NEGATE, 0, n) : n;
+}
+
+static bool divide(struct expr_parser *p, struct product *x)
+{
+    x->value = expr_add_pair(p, EXPR_DIVIDE, x->value, parse_signed_factor(p));
+    x->last = 0;
+    x->divided = true;
+    p->t->ambiguous = p->t->ambiguous || expr_starts_factor(p); /* 1/2x */
+    return x->value != 0;
+}
+
+/* The whole part of a mixed number has been read, fraction is the rest. */
+static bool add_fraction(struct expr_parser *p, struct product *x, uint16_t fraction)
+{
+    if (x->last) /* 3 \cdot 2\frac12 */
+        return false;
+    x->value = expr_add_pair(p, EXPR_ADD, x->value, fraction);
+    p->t->ambiguous = p->t->ambiguous || expr_starts_factor(p);
+    return x->value != 0;
+}
+
+/* "1/2" after a whole number and a space. */
+static uint16_t parse_plain_fraction(struct expr_parser *p, uint16_t whole)
+{
+    if (!is_whole(p->t, whole) || !plain_fraction_follows(p))
+        return 0; /* "7 2" */
+    uint16_t num = expr_add_number(p, p->tok), den = expr_add_number(p, p->tok + 2);
+    p->tok += 3;
+    uint16_t fraction = expr_add_pair(p, EXPR_DIVIDE, num, den);
+    return fraction && is_mixed(p->t, whole, fraction) ? fraction : 0;
+}
+
+/* A factor without an operator before it. */
+static bool juxtapose(struct expr_parser *p, struct product *x)
+{
+    uint16_t before = x->last ? x->last : x->value;
+    const struct expr_node *node = &p->t->nodes[before];
+    bool factorial = node->kind == EXPR_CALL && node->op == EXPR_FACTORIAL; /* 2!3! */
+    uint16_t n = p->tok->kind == TOKEN_NUMBER && !factorial ? parse_plain_fraction(p, before)
+                                                            : expr_parse_factor(p);
+    if (!n)
+        return false;
+    if (is_mixed(p->t, before, n))
+        return add_fraction(p, x, n);
+    p->t->ambiguous = p->t->ambiguous || is_doubtful_mixed(p->t, before, n);
+    return multiply(p, x, n);
 }
 
 static uint16_t parse_product(struct expr_parser *p)
 {
-    uint16_t product = 0, last = 0, n = expr_parse_factor(p);
-    bool divided = false;
-    for (;;) {
-        if (!n)
-            return 0;
+    struct product x = {.value = expr_parse_factor(p)};
+    while (x.value) {
         if (p->tok->kind == '/') {
-            const struct expr_token *after = p->tok + 1;
-            if (divided || after->kind == TOKEN_TEXT) /* "m/s" is a unit's affair */
-                return divided ? 0 : product ? product : n;
+            if (p->tok[1].kind == TOKEN_TEXT) /* "/ hour" is a unit's affair */
+                return x.divided ? 0 : x.value;
             p->tok++;
-            bool minus = expr_accept(p, '-');
-            uint16_t den = expr_parse_factor(p);
-            den = minus ? expr_add_over(p, EXPR_NEGATE, 0, den) : den;
-            uint16_t all = expr_add_pair(p, EXPR_DIVIDE, product ? product : n, den);
-            if (!all)
+            if (x.divided || !divide(p, &x))
                 return 0;
-            product = last = 0;
-            n = all;
-            divided = true;
-            p->t->ambiguous = p->t->ambiguous || expr_starts_factor(p);
-            continue;
-        }
-        bool star = p->tok->kind == '*';
-        if (!star && !expr_starts_factor(p))
-            return product ? product : n;
-        if (!product) {
-            product = expr_add_node(p, EXPR_MULTIPLY, 0);
-            if (!expr_append(p, product, &last, n))
+        } else if (expr_accept(p, '*')) {
+            if (!multiply(p, &x, parse_signed_factor(p)))
                 return 0;
-        }
-        bool minus = false;
-        if (star) {
-            p->tok++;
-            minus = expr_accept(p, '-');
-            n = expr_parse_factor(p);
-            n = minus ? expr_add_over(p, EXPR_NEGATE, 0, n) : n;
-        } else {
-            uint16_t before = last;
-            n = parse_juxtaposed(p, before);
-            if (n && is_doubtful_mixed(p->t, before, n) && !is_mixed(p->t, before, n))
-                p->t->ambiguous = true;
-            if (n && is_mixed(p->t, before, n)) {
-                if (p->t->nodes[product].first != before) /* 3 \cdot 2\frac12 */
-                    return 0;
-                p->t->nodes[product].kind = EXPR_ADD;
-                if (!expr_append(p, product, &last, n))
-                    return 0;
-                n = product;
-                product = last = 0;
-                p->t->ambiguous = p->t->ambiguous || expr_starts_factor(p);
-                continue;
-            }
-        }
-        if (!expr_append(p, product, &last, n))
+        } else if (!expr_starts_factor(p))
+            return x.value;
+        else if (!juxtapose(p, &x))
             return 0;
     }
+    return 0;
 }
 
 /* The sign before a term: TOKEN_CURRENCY may stand at either side of it. */
