@@ -1,9 +1,13 @@
 #include "dataset/verdict.h"
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* The loop at the end of a text: for some period p its last max(MIN_LOOP, MIN_PERIODS * p) bytes
  * are the same as those p bytes before them. Most periods fail on the last eight bytes. */
@@ -54,13 +58,31 @@ static uint64_t load_some(const char *text, size_t n, size_t at, size_t len)
     return x;
 }
 
-/* The word that starts at text[*i]; moves *i behind it. Eight bytes a step. */
-static uint64_t hash_word(const char *text, size_t n, size_t *i)
+/* Which of the 64 bytes at s belong to words, a bit each. */
+static uint64_t word_bits(const char *s)
 {
-    size_t from = *i, to = from;
-    while (to < n && is_word[(unsigned char)text[to]])
-        to++;
-    *i = to;
+    uint64_t bits = 0;
+#ifdef __SSE2__
+    for (int i = 0; i < 4; i++) {
+        __m128i c = _mm_loadu_si128((const __m128i *)(s + 16 * i));
+        __m128i low = _mm_or_si128(c, _mm_set1_epi8(0x20));
+        __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(low, _mm_set1_epi8('a' - 1)),
+                                       _mm_cmplt_epi8(low, _mm_set1_epi8('z' + 1)));
+        __m128i digit = _mm_and_si128(_mm_cmpgt_epi8(c, _mm_set1_epi8('0' - 1)),
+                                      _mm_cmplt_epi8(c, _mm_set1_epi8('9' + 1)));
+        /* the sign bit of c itself: a byte of a longer character */
+        __m128i any = _mm_or_si128(c, _mm_or_si128(letter, digit));
+        bits |= (uint64_t)(uint32_t)_mm_movemask_epi8(any) << 16 * i;
+    }
+#else
+    for (int i = 0; i < 64; i++)
+        bits |= (uint64_t)is_word[(unsigned char)s[i]] << i;
+#endif
+    return bits;
+}
+
+static uint64_t hash_word(const char *text, size_t n, size_t from, size_t to)
+{
     uint64_t h = to - from;
     for (; to - from > 8; from += 8)
         h = ((h ^ load(text + from)) * 0x9E3779B97F4A7C15u) ^ (h >> 29);
@@ -68,40 +90,61 @@ static uint64_t hash_word(const char *text, size_t n, size_t *i)
     return h ^ h >> 32;
 }
 
-/* Share of word 8-grams that occurred before. Each 8-gram's hash has one slot that remembers the
- * last one there: two that collide forget each other, so the share can come out too low, never too
- * high. */
+/* Word 8-grams that occurred before. Each 8-gram's hash has one slot that remembers the last one
+ * there: two that collide forget each other, so the count can come out too low, never too high. */
+struct grams {
+    uint32_t slots[SLOTS];
+    size_t mask;
+    uint64_t words[WORDS], gram, oldest_power;
+    size_t n_words, n_seen;
+};
+
+static void add_word(struct grams *g, uint64_t h)
+{
+    /* a rolling hash (Rabin and Karp): the new word in, the one 8 words ago out */
+    g->gram = g->gram * BASE + h - g->words[g->n_words % WORDS] * g->oldest_power;
+    g->words[g->n_words++ % WORDS] = h;
+    if (g->n_words < WORDS)
+        return;
+    uint64_t mixed = (g->gram ^ g->gram >> 31) * 0x9E3779B97F4A7C15u;
+    uint32_t mark = (uint32_t)(mixed >> 32) | 1;
+    uint32_t *slot = &g->slots[mixed & g->mask];
+    g->n_seen += *slot == mark;
+    *slot = mark;
+}
+
 static bool repeats_words(const char *text, size_t n)
 {
-    uint32_t slots[SLOTS];
-    uint64_t words[WORDS] = {0}, gram = 0, oldest_power = 1;
-    size_t n_words = 0, n_seen = 0;
-    size_t mask = 1023;
+    struct grams g; /* its slots are cleared as far as they are used */
+    bool within = false;
+    size_t start = 0;
     if (n < 2 * MIN_WORDS - 1)
         return false;
+    memset((char *)&g + offsetof(struct grams, mask), 0, sizeof g - offsetof(struct grams, mask));
+    g.mask = 1023;
+    g.oldest_power = 1;
     for (int i = 0; i < WORDS; i++)
-        oldest_power *= BASE;
-    while (mask + 1 < SLOTS && mask * 4 < n)
-        mask = mask * 2 + 1;
-    memset(slots, 0, (mask + 1) * sizeof *slots);
-    for (size_t i = 0; i < n;) {
-        if (!is_word[(unsigned char)text[i]]) {
-            i++;
-            continue;
+        g.oldest_power *= BASE;
+    while (g.mask + 1 < SLOTS && g.mask * 4 < n)
+        g.mask = g.mask * 2 + 1;
+    memset(g.slots, 0, (g.mask + 1) * sizeof *g.slots);
+    for (size_t at = 0; at < n; at += 64) {
+        char tail[64] = {0};
+        if (n - at < 64)
+            memcpy(tail, text + at, n - at);
+        uint64_t bits = word_bits(n - at < 64 ? tail : text + at);
+        /* where words begin and end: where a bit differs from the one before it */
+        for (uint64_t edges = bits ^ (bits << 1 | within); edges; edges &= edges - 1) {
+            size_t i = at + (size_t)__builtin_ctzll(edges);
+            if (within)
+                add_word(&g, hash_word(text, n, start, i));
+            start = i;
+            within = !within;
         }
-        uint64_t h = hash_word(text, n, &i);
-        /* a rolling hash (Rabin and Karp): the new word in, the one 8 words ago out */
-        gram = gram * BASE + h - words[n_words % WORDS] * oldest_power;
-        words[n_words++ % WORDS] = h;
-        if (n_words < WORDS)
-            continue;
-        uint64_t mixed = (gram ^ gram >> 31) * 0x9E3779B97F4A7C15u;
-        uint32_t mark = (uint32_t)(mixed >> 32) | 1;
-        uint32_t *slot = &slots[mixed & mask];
-        n_seen += *slot == mark;
-        *slot = mark;
     }
-    return n_words >= MIN_WORDS && n_seen * 2 > n_words - WORDS + 1;
+    if (within)
+        add_word(&g, hash_word(text, n, start, n));
+    return g.n_words >= MIN_WORDS && g.n_seen * 2 > g.n_words - WORDS + 1;
 }
 
 bool verdict_repetition(const char *text, size_t n, const char **reason)

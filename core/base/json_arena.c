@@ -107,7 +107,9 @@ static char *plain_end(char *s)
 /* A string, r->at behind its opening quote: unescaped where it stands. */
 static char *string(struct reader *r)
 {
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    /* what stands for \" \\ \/ \b \f \n \r \t */
+    static const char meaning[256] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+                                      ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
     char *start = r->at, *out = start, *s = start;
     for (;;) {
         char *stop = plain_end(s);
@@ -119,11 +121,11 @@ static char *string(struct reader *r)
             break;
         if (!*s || !s[1]) /* the text's end */
             return NULL;
-        const char *known = strchr(from, s[1]);
+        char known = meaning[(unsigned char)s[1]];
         bool u = s[1] == 'u';
         s += 2;
         if (known)
-            *out++ = to[known - from];
+            *out++ = known;
         else if (!u || !unicode_escape(&s, &out))
             return NULL;
     }
