@@ -218,10 +218,14 @@ static err_code turn(struct http_teacher *t, double end, int *n_events, struct e
     err_code rc = asks_dispatch(t, e);
     if (!rc)
         rc = fire_timer(t, e);
-    if (!rc && t->n_busy > 0 && t->now >= t->next_sweep)
-        rc = sweep(t, e);
     if (!rc)
         rc = pump(t, t->done.n > 0 ? t->now : next_event(t, end), n_events, e);
+    /* After reading, and only when all there was has been read: this process may have been stopped,
+     * or slower than its teachers, and what waits in its sockets did come in time. */
+    bool behind =
+        *n_events < 0 || (*n_events == N_EVENTS && t->now < t->next_sweep + t->o.idle_seconds);
+    if (!rc && t->n_busy > 0 && t->now >= t->next_sweep && !behind)
+        rc = sweep(t, e);
     return rc;
 }
 
