@@ -84,6 +84,13 @@ static int least_letters(enum script s)
     return s == SCRIPT_GREEK ? 3 : s == SCRIPT_LATIN || s == SCRIPT_CYRILLIC ? 2 : 1;
 }
 
+/* Digits, white space and punctuation of ASCII that open nothing. */
+static bool is_plain(char c)
+{
+    return (unsigned char)c < 0x80 && !is_letter(c) && c != '`' && c != '$' && c != '\\' &&
+           c != '"' && c != '(' && c != '[';
+}
+
 /* ---- what is passed over ---- */
 
 enum { MAX_MATH = 400, MAX_CODE = 200, MAX_QUOTE = 160 };
@@ -150,8 +157,6 @@ static const char *quote_end(const char *s, const char *end)
     static const char *const pairs[][2] = {{"\"", "\""}, {"(", ")"},   {"[", "]"},   {"“", "”"},
                                            {"‘", "’"},   {"（", "）"}, {"「", "」"}, {"『", "』"},
                                            {"《", "》"}, {"«", "»"},   {"„", "“"},   {"【", "】"}};
-    if (*s == ' ' || *s == '\n') /* nearly always */
-        return NULL;
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         if (*s == *pairs[i][0] && starts(s, end, pairs[i][0])) {
             const char *inner = s + strlen(pairs[i][0]);
@@ -164,21 +169,36 @@ static const char *quote_end(const char *s, const char *end)
 
 /* ---- counting ---- */
 
+/* Is the word of n letters one of those, which are sorted? In whatever case. */
+static bool is_among(const char *const *words, size_t n_words, const char *s, size_t n)
+{
+    char word[8] = "";
+    if (n < 2 || n >= sizeof word)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        word[i] = (char)(s[i] | 32);
+    for (size_t lo = 0, hi = n_words; lo < hi;) {
+        size_t mid = (lo + hi) / 2;
+        int order = strcmp(word, words[mid]);
+        if (!order)
+            return true;
+        lo = order > 0 ? mid + 1 : lo;
+        hi = order > 0 ? hi : mid;
+    }
+    return false;
+}
+
 /* Names that formulas have in every language. */
 static bool is_math_name(const char *s, size_t n)
 {
-    static const char names[] =
-        " sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln "
-        "exp lim max min sup inf gcd lcm mod det dim deg ker arg ";
-    char word[16] = " ";
-    if (n < 2 || n > 8)
-        return false;
-    memcpy(word + 1, s, n);
-    word[n + 1] = ' ';
-    return strstr(names, word) != NULL;
+    static const char *const names[] = {
+        "arccos", "arcsin", "arctan", "arg", "cos",  "cosh", "cot", "csc", "deg", "det",
+        "dim",    "exp",    "gcd",    "inf", "ker",  "lcm",  "lim", "ln",  "log", "max",
+        "min",    "mod",    "sec",    "sin", "sinh", "sup",  "tan", "tanh"};
+    return is_among(names, sizeof names / sizeof *names, s, n);
 }
 
-/* Words that sentences in Latin script have and lists of names have not. Sorted. */
+/* Words that sentences in Latin script have and lists of names have not. */
 static bool is_function_word(const char *s, size_t n)
 {
     static const char *const words[] = {
@@ -190,30 +210,14 @@ static bool is_function_word(const char *s, size_t n)
         "or",      "our",   "out",   "que",  "should", "so",    "some", "than", "that", "the",
         "then",    "there", "they",  "this", "to",     "und",   "une",  "was",  "we",   "what",
         "when",    "where", "which", "will", "with",   "would", "you"};
-    char word[8] = "";
-    if (n < 2 || n >= sizeof word)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        word[i] = (char)(s[i] | 32);
-    size_t lo = 0, hi = sizeof words / sizeof *words;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        int order = strcmp(word, words[mid]);
-        if (!order)
-            return true;
-        if (order > 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return false;
+    return is_among(words, sizeof words / sizeof *words, s, n);
 }
 
 struct counter {
     struct script_counts *out;
     enum script run; /* of the words in a row */
     int64_t n_run, n_function;
-    bool prose;  /* look for sentences in Latin script */
+    bool prose;  /* tell names of functions, and sentences in Latin script */
     bool spaced; /* there was white space since the last word */
 };
 
@@ -222,7 +226,8 @@ static void add_word(struct counter *c, enum script s, const char *word, const c
 {
     /* file.name.js and a-b-c are one word */
     bool joined = s == SCRIPT_LATIN && c->run == s && !c->spaced;
-    if (n_letters < least_letters(s) || is_math_name(word, (size_t)(end - word)))
+    if (n_letters < least_letters(s) ||
+        (c->prose && s == SCRIPT_LATIN && is_math_name(word, (size_t)(end - word))))
         return;
     c->spaced = false;
     if (quoted) {
@@ -260,6 +265,11 @@ static void count(const char *text, size_t n, bool prose, struct script_counts *
             s++;
             continue;
         }
+        if (word == SCRIPT_NONE && is_plain(*s)) {
+            c.spaced |= *s == ' ' || *s == '\n' || *s == '\t';
+            s++;
+            continue;
+        }
         uint32_t cp = (unsigned char)*s;
         size_t len = cp < 0x80 ? 1 : unicode_get(s, (size_t)(end - s), &cp);
         if (cp >= 0x300 && cp <= 0x36F && len) { /* an accent on what stands before it */
@@ -280,7 +290,7 @@ static void count(const char *text, size_t n, bool prose, struct script_counts *
         }
         n_letters++;
         c.spaced |= *s == ' ' || *s == '\n' || *s == '\t';
-        if (!passed && script == SCRIPT_NONE && s >= quoted_until) {
+        if (!passed && script == SCRIPT_NONE && s >= quoted_until && !is_plain(*s)) {
             const char *q = quote_end(s, end);
             quoted_until = q ? q : quoted_until;
         }
@@ -346,7 +356,7 @@ bool scripts_mixed(const char *prompt, size_t n_prompt, const char *reasoning, s
                    double max_foreign, char reason[SCRIPTS_REASON])
 {
     struct script_counts p, c;
-    count(prompt, n_prompt, false, &p);
+    count(prompt, n_prompt, true, &p);
     enum script main = main_script(&p);
     count(reasoning, n_reasoning, main != SCRIPT_LATIN, &c);
     enum script own = main_script(&c);
