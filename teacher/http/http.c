@@ -147,8 +147,13 @@ static err_code sweep(struct http_teacher *t, struct err *e)
     const struct http_options *o = &t->o;
     err_code rc = ERR_OK;
     char why[80];
+    /* Nobody looked when it was due: this process was stopped, or slower than its teachers. What
+     * waits in its sockets did come in time. */
+    bool was_away = t->now - t->next_sweep > o->idle_seconds / 2;
     for (int64_t i = t->n_busy - 1; !rc && i >= 0; i--) {
         struct transfer *x = t->busy[i];
+        if (was_away)
+            x->t_last = t->now;
         if (x->t_complete > 0 && t->now - x->t_complete > linger_seconds) {
             rc = ask_ended(t, x, TRY_WHOLE, CURLE_OK, NULL, e);
         } else if (t->now - x->t_last > o->idle_seconds) {
@@ -220,11 +225,8 @@ static err_code turn(struct http_teacher *t, double end, int *n_events, struct e
         rc = fire_timer(t, e);
     if (!rc)
         rc = pump(t, t->done.n > 0 ? t->now : next_event(t, end), n_events, e);
-    /* After reading, and only when all there was has been read: this process may have been stopped,
-     * or slower than its teachers, and what waits in its sockets did come in time. */
-    bool behind =
-        *n_events < 0 || (*n_events == N_EVENTS && t->now < t->next_sweep + t->o.idle_seconds);
-    if (!rc && t->n_busy > 0 && t->now >= t->next_sweep && !behind)
+    bool more = *n_events == N_EVENTS && t->now < t->next_sweep + t->o.idle_seconds;
+    if (!rc && t->n_busy > 0 && t->now >= t->next_sweep && !more) /* all is read that was there */
         rc = sweep(t, e);
     return rc;
 }

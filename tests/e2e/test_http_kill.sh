@@ -14,19 +14,26 @@ ask="--teacher $url --prompts $dir/p.jsonl --corpus $dir/k.db --samples 4 --seed
 count() {
     sqlite3 "$dir/k.db" "PRAGMA busy_timeout = 5000; SELECT count(*) FROM traces" 2>/dev/null | tail -n 1
 }
-i=0 seen=0 between=0
+i=0 seen=0 between=0 pause=0.4
 while [ $i -lt $kills ]; do
     i=$((i + 1))
     # shellcheck disable=SC2086
     $decant generate-traces $ask >>"$dir/k.out" 2>>"$dir/k.err" &
     pid=$!
-    # a random moment, so that ten such runs make most of the traces
-    sleep "$(awk -v s="$i$pid" -v n="$n" 'BEGIN { srand(s); printf "%.3f", 0.1 + rand() * n / 4000 }')"
+    sleep "$(awk -v s="$i$pid" -v p=$pause 'BEGIN { srand(s); printf "%.3f", p * (0.5 + rand()) }')"
     kill -9 $pid 2>/dev/null || true
     wait $pid 2>/dev/null || true
     now=$(count) now=${now:-0}
     [ "$now" -ge "$seen" ] || fail "kill $i: $seen traces became $now"
-    [ "$now" = "$seen" ] || [ "$now" -ge $((4 * n)) ] || between=$((between + 1))
+    # random moments, such that ten of them come while most of the traces are made
+    by=1
+    if [ "$now" = "$seen" ]; then
+        by=1.5
+    elif [ "$now" -lt $((4 * n)) ]; then
+        between=$((between + 1))
+        [ $((now - seen)) -lt $((4 * n / 8)) ] || by=0.6
+    fi
+    pause=$(awk -v p=$pause -v b=$by 'BEGIN { print p * b }')
     seen=$now
 done
 echo "after $kills kills: $seen of $((4 * n)) traces; $between kills came while traces were made"
@@ -57,6 +64,8 @@ lost=$(a "SELECT count(*) FROM ledger WHERE state = 'sent' AND finish AND fault 
     ('insufficient', 'aborted', 'bad_json') AND id NOT IN (SELECT id FROM t)")
 late=$(a "SELECT count(*) FROM ledger WHERE rowid > $asked + 128 AND state = 'sent' AND finish AND fault NOT IN
     ('insufficient', 'aborted', 'bad_json') AND id NOT IN (SELECT id FROM t)")
+# a kill takes what is in flight and what shares the open commit
+[ "$lost" -le $((kills * (128 + 256 + 16))) ] || fail "$lost whole answers lost to $kills kills"
 same "$late" 0 "whole answers lost after the last kill"
 echo "$((4 * n)) traces for \$$ours, as the server counts; $(a 'SELECT count(*) FROM ledger') requests," \
     "$(a "SELECT count(*) FROM ledger WHERE fault <> 'none'") with a fault; $lost answers lost to $kills kills;" \
