@@ -64,8 +64,8 @@ lost=$(a "SELECT count(*) FROM ledger WHERE state = 'sent' AND finish AND fault 
     ('insufficient', 'aborted', 'bad_json') AND id NOT IN (SELECT id FROM t)")
 late=$(a "SELECT count(*) FROM ledger WHERE rowid > $asked + 128 AND state = 'sent' AND finish AND fault NOT IN
     ('insufficient', 'aborted', 'bad_json') AND id NOT IN (SELECT id FROM t)")
-# a kill takes what is in flight and what shares the open commit
-[ "$lost" -le $((kills * (128 + 256 + 16))) ] || fail "$lost whole answers lost to $kills kills"
+# a kill takes what is in flight and what shares the open commit (half a second, 1,024 traces)
+[ "$lost" -le $((kills * (128 + 1024 + 16))) ] || fail "$lost whole answers lost to $kills kills"
 same "$late" 0 "whole answers lost after the last kill"
 echo "$((4 * n)) traces for \$$ours, as the server counts; $(a 'SELECT count(*) FROM ledger') requests," \
     "$(a "SELECT count(*) FROM ledger WHERE fault <> 'none'") with a fault; $lost answers lost to $kills kills;" \
