@@ -47,8 +47,10 @@ static err_code on_finding(void *ctx, const char *text, struct err *e)
 static void print(const struct corpus_checked *k)
 {
     printf("schema        version %lld, this decant's\n", (long long)k->schema_version);
-    printf("size          %.2f GB in %lld pages%s\n", (double)k->n_bytes / 1e9,
-           (long long)k->n_pages, k->has_log ? ", and a write-ahead log beside it" : "");
+    bool small = k->n_bytes < 1000000000;
+    printf("size          %.2f %s in %lld pages%s\n", (double)k->n_bytes / (small ? 1e6 : 1e9),
+           small ? "MB" : "GB", (long long)k->n_pages,
+           k->has_log ? ", and a write-ahead log beside it" : "");
     printf("integrity     %s\n", k->n_damaged ? "damaged" : "ok");
     printf("references    %s\n",
            k->n_dangling ? "some rows point to rows that are not there" : "ok");
