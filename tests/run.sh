@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs every test binary and test script; the last line is "N passed, N failed".
 # A test that exits 77 is skipped (what it needs is absent). ONLY=pattern runs a part.
+# SAN=1 (make asan): programs are slow, so tests that take long ask less of them (DECANT_TEST_SLOW).
 set -u
 cd "$(dirname "$0")/.."
 build=${BUILD:-build}
@@ -8,6 +9,7 @@ passed=0 failed=0 skipped=0 names=
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(nproc)}" DECANT="$build/decant" BUILD="$build"
+[ "${SAN:-}" = 1 ] && export DECANT_TEST_SLOW=1
 for t in $(find tests -name 'test_*.c' -o -name 'test_*.sh' | LC_ALL=C sort) tests/layers.sh; do
     case $t in *"${ONLY:-}"*) ;; *) continue ;; esac
     case $t in

@@ -5,12 +5,14 @@
 set -eu
 decant=${DECANT:?}
 teacher=examples/tiny-r1/model
+n=150 kills=20
+[ -z "${DECANT_TEST_SLOW:-}" ] || n=50 kills=14
 [ -f $teacher/model.safetensors ] || { echo "no $teacher"; exit 77; }
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 export DECANT_QUIET=1
 cc -O1 -o "$dir/problems" examples/tiny-r1/problems.c
-"$dir/problems" --split train --n 150 --seed 5 >"$dir/prompts.jsonl"
+"$dir/problems" --split train --n $n --seed 5 >"$dir/prompts.jsonl"
 generate() { # corpus, samples, concurrency
     $decant generate-traces --teacher $teacher --prompts "$dir/prompts.jsonl" --corpus "$1" \
         --samples "$2" --max-tokens 200 --concurrency "$3" --seed 3
@@ -26,12 +28,12 @@ start=$(date +%s.%N)
 generate "$dir/whole.db" 2 64 >/dev/null
 whole=$(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN { print b - a }')
 dump "$dir/whole.db" >"$dir/whole.txt"
-[ "$(wc -l <"$dir/whole.txt")" -ge 300 ]
+[ "$(wc -l <"$dir/whole.txt")" -ge $((2 * n)) ]
 
 seen=0
 partial=0
 i=0
-while [ $i -lt 20 ]; do
+while [ $i -lt $kills ]; do
     i=$((i + 1))
     # not through generate: $! would be a shell's, and decant would live on behind it
     $decant generate-traces --teacher $teacher --prompts "$dir/prompts.jsonl" --corpus "$dir/killed.db" \
@@ -43,24 +45,24 @@ while [ $i -lt 20 ]; do
     wait $pid 2>/dev/null || true
     now=$(count "$dir/killed.db")
     [ "$now" -ge "$seen" ] || { echo "kill $i: $seen traces became $now"; exit 1; }
-    [ "$now" = "$seen" ] || [ "$now" -ge 300 ] || partial=$((partial + 1))
+    [ "$now" = "$seen" ] || [ "$now" -ge $((2 * n)) ] || partial=$((partial + 1))
     seen=$now
-    if [ "$seen" = 300 ]; then # finished in spite of the kills: the rest of them meet a new corpus
+    if [ "$seen" = $((2 * n)) ]; then # finished in spite of the kills: the rest of them meet a new corpus
         dump "$dir/killed.db" | cmp - "$dir/whole.txt"
         rm -f "$dir/killed.db" "$dir/killed.db-wal" "$dir/killed.db-shm"
         seen=0
     fi
 done
-echo "after 20 kills: $seen of 300 traces; $partial kills came between commits"
+echo "after $kills kills: $seen of $((2 * n)) traces; $partial kills came between commits"
 [ $partial -gt 0 ]
 generate "$dir/killed.db" 2 64 >/dev/null
 dump "$dir/killed.db" >"$dir/killed.txt"
 cmp "$dir/whole.txt" "$dir/killed.txt"
 [ "$(sqlite3 "$dir/killed.db" 'PRAGMA integrity_check')" = ok ]
 
-# a second run makes nothing; three samples make 150 more and leave the others alone
+# a second run makes nothing; three samples make one more of each and leave the others alone
 generate "$dir/killed.db" 2 64 | grep -q '^0 traces made'
-generate "$dir/killed.db" 3 64 | grep -q '^150 traces made'
-[ "$(count "$dir/killed.db")" = 450 ]
+generate "$dir/killed.db" 3 64 | grep -q "^$n traces made"
+[ "$(count "$dir/killed.db")" = $((3 * n)) ]
 sqlite3 "$dir/killed.db" "DELETE FROM traces WHERE sample_index = 2"
 dump "$dir/killed.db" | cmp - "$dir/whole.txt"
