@@ -6,9 +6,8 @@
  *     if (!budget_take(&b, worst)) ...wait for something to end, or stop...
  *     budget_settle(&b, worst, what_it_cost);
  *
- * The worst of a request: each byte of the prompt a token of its own (no tokenizer of bytes can
- * make more of it) beside the chat form's, none of them cached, and max_tokens of answer, at the
- * dearest endpoint's price and hour. */
+ * The worst of a request: what price_most says of its prompt and max_tokens of answer, at the
+ * dearest endpoint. */
 #ifndef DECANT_DISTILL_BUDGET_H
 #define DECANT_DISTILL_BUDGET_H
 
@@ -18,7 +17,6 @@ struct budget {
     double limit;           /* < 0: none */
     double spent, reserved; /* USD */
 };
-enum { BUDGET_FORM_TOKENS = 64 }; /* what a chat form may add to a prompt */
 
 double budget_worst(const struct http_endpoint_options *endpoints, int n, size_t n_prompt_bytes,
                     int64_t max_tokens);

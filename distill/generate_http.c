@@ -33,7 +33,6 @@ static err_code send_ask(struct http_run *r, struct flight *f, int64_t max_token
                            .endpoint = f->endpoint,
                            .max_tokens = max_tokens,
                            .n_tries = f->max_tries};
-    f->n_bytes = r->text.len;
     err_code rc = http_teacher_ask(r->teacher, &ask, e);
     if (rc)
         return rc;

@@ -26,7 +26,6 @@ struct flight {
     size_t i_prompt;
     int64_t prompt_id, sample_index;
     uint64_t seed;
-    size_t n_bytes;  /* of the text sent */
     double reserved; /* of the budget */
     int n_tries;     /* of the sample, before this ask */
     int max_tries;   /* of this ask */

@@ -8,25 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct price *price_of(const struct http_run *r, const char *url)
+/* What the tries that gave no trace cost, at most. */
+static double waste(const struct http_answer *a)
 {
-    const struct generate_options *o = r->job.o;
-    for (int i = 0; i < o->n_endpoints; i++)
-        if (!strcmp(o->endpoints[i].url, url))
-            return &o->endpoints[i].price;
-    return NULL;
-}
-
-/* What a text of unknown token counts cannot have cost more than: a token is a byte at least. */
-static double most_of_text(const struct http_run *r, const struct flight *f,
-                           const struct http_answer *a)
-{
-    const struct price *p = a->endpoint ? price_of(r, a->endpoint) : NULL;
-    struct http_endpoint_options only = {.price = p ? *p : (struct price){0}};
-    if (!p || !p->known)
-        return -1;
-    return budget_worst(&only, 1, f->n_bytes,
-                        (int64_t)(a->reply.n_reasoning + a->reply.n_answer) + 16);
+    return a->wasted_usd + a->unreported_usd;
 }
 
 static void spend(struct http_run *r, double usd)
@@ -124,9 +109,9 @@ static err_code store(struct http_run *r, const struct flight *f, const struct h
         rc = corpus_add_logprobs(r->job.corpus, id, LOGPROBS_FORMAT, r->job.o->n_logprobs,
                                  (int64_t)reply->n_logprob_tokens, reply->logprobs,
                                  reply->n_logprobs, e);
-    if (!rc && a->wasted_usd > 0)
+    if (!rc && waste(a) > 0)
         rc = add_failure(r, f, a, "tries that broke off before the one that gave the trace",
-                         a->wasted_usd, e);
+                         waste(a), e);
     return rc;
 }
 
@@ -136,7 +121,7 @@ static err_code take_trace(struct http_run *r, const struct flight *f, const str
 {
     struct verdicts v = {0};
     bool bound = a->cost_usd < 0;
-    double usd = bound ? most_of_text(r, f, a) : a->cost_usd;
+    double usd = bound ? a->most_usd : a->cost_usd;
     bound = bound && usd >= 0;
     r->n_in_a_row = 0;
     r->t_answer = clock_now();
@@ -145,9 +130,7 @@ static err_code take_trace(struct http_run *r, const struct flight *f, const str
     if (rc)
         return rc;
     missing_done(r->job.missing, f->i_prompt, sink_is_good(&v) ? MISSING_GOOD : MISSING_MADE);
-    *cost = usd;
-    if (a->wasted_usd > 0)
-        *cost = (usd > 0 ? usd : 0) + a->wasted_usd;
+    *cost = waste(a) > 0 ? (usd > 0 ? usd : 0) + waste(a) : usd;
     return f->kind == ASK_PROBE ? run_canary_answer(r, f, a, !v.no_think, e) : ERR_OK;
 }
 
@@ -161,7 +144,7 @@ static err_code take_failure(struct http_run *r, const struct flight *f,
     int n_tries = f->n_tries + a->n_tries;
     const char *message = a->message && *a->message ? a->message : "no answer";
     err_code rc = ERR_OK;
-    *cost = a->wasted_usd > 0 ? a->wasted_usd : text ? most_of_text(r, f, a) : 0;
+    *cost = waste(a) > 0 || !text ? waste(a) : -1;
     bool fatal = a->outcome == HTTP_FATAL;
     bool retry = !r->stop && !fatal && a->outcome == HTTP_GAVE_UP && f->kind == ASK_WORK &&
                  r->budget.limit >= 0 && n_tries < o->n_tries;
@@ -195,11 +178,8 @@ static err_code take_failure(struct http_run *r, const struct flight *f,
 static err_code take_repeat(struct http_run *r, const struct flight *f, const struct http_answer *a,
                             double *cost, struct err *e)
 {
-    bool text = a->reply.n_reasoning || a->reply.n_answer;
-    double usd = a->outcome == HTTP_TRACE ? a->cost_usd : -1;
-    if (usd < 0 && text)
-        usd = most_of_text(r, f, a);
-    *cost = (usd > 0 ? usd : 0) + (a->wasted_usd > 0 ? a->wasted_usd : 0);
+    double usd = a->cost_usd >= 0 ? a->cost_usd : a->most_usd;
+    *cost = (usd > 0 ? usd : 0) + waste(a);
     err_code rc = ERR_OK;
     if (*cost > 0)
         rc = add_failure(r, f, a, "a short repeat of the canary", *cost, e);

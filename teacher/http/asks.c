@@ -307,7 +307,9 @@ bool http_teacher_next(struct http_teacher *t, struct http_answer *out)
                                 .latency_ms = a->latency_ms,
                                 .first_byte_ms = a->first_byte_ms,
                                 .cost_usd = a->outcome == HTTP_TRACE ? a->cost_usd : -1,
-                                .wasted_usd = a->wasted_usd};
+                                .most_usd = a->outcome == HTTP_TRACE ? a->most_usd : -1,
+                                .wasted_usd = a->wasted_usd,
+                                .unreported_usd = a->unreported_usd};
     if (r) {
         http_reply_view(r, &out->reply);
         hide_key(&t->sites[a->endpoint].key, &out->reply);

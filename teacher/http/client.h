@@ -35,7 +35,7 @@ struct ask {
     /* how it ended */
     enum http_outcome outcome;
     int endpoint, status;
-    double latency_ms, first_byte_ms, cost_usd, wasted_usd;
+    double latency_ms, first_byte_ms, cost_usd, most_usd, wasted_usd, unreported_usd;
     char message[MESSAGE_BYTES];
 };
 struct ask_queue {

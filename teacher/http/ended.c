@@ -90,14 +90,41 @@ static void explain(const struct transfer *x, enum try_break how, CURLcode code,
         say(s, message, "HTTP %d with an empty answer", x->status);
 }
 
+static bool has_text(const struct reply_view *v)
+{
+    return v->n_reasoning + v->n_answer > 0;
+}
+
 static double cost_of(const struct site *s, const struct reply_view *v)
 {
     if (v->cost_usd >= 0)
         return v->cost_usd;
-    if (!s->price.known || v->n_completion_tokens < 0)
+    if (!s->price.known || v->n_completion_tokens < 0 || v->n_prompt_tokens < 0)
         return -1;
     return price_cost(&s->price, v->n_prompt_tokens, v->n_cached_tokens, v->n_completion_tokens,
                       (int64_t)time(NULL));
+}
+
+/* A token is a byte of text at least, but for a few that show nothing. */
+static double most_of_text(const struct http_teacher *t, const struct site *s, const struct ask *a,
+                           const struct reply_view *v)
+{
+    size_t n_system = t->system ? strlen(t->system) : 0;
+    if (!s->price.known)
+        return -1;
+    return price_most(&s->price, a->body_ask.n_prompt + n_system,
+                      (int64_t)(v->n_reasoning + v->n_answer) + 16);
+}
+
+/* What a try without a trace cost. */
+static void note_waste(const struct http_teacher *t, const struct site *s, struct ask *a,
+                       const struct reply_view *v)
+{
+    double usd = cost_of(s, v);
+    if (usd > 0)
+        a->wasted_usd += usd;
+    if (usd < 0 && has_text(v))
+        a->unreported_usd += fmax(0, most_of_text(t, s, a, v));
 }
 
 static void finish_ask(struct http_teacher *t, struct ask *a, enum http_outcome outcome)
@@ -142,10 +169,9 @@ static void charge(struct http_teacher *t, struct ask *a, enum try_result result
         a->n_charged++;
 }
 
-static err_code try_again(struct http_teacher *t, struct ask *a, int endpoint,
-                          enum try_result result, double retry_after, struct err *e)
+static err_code try_again(struct http_teacher *t, struct ask *a, int endpoint, double retry_after,
+                          struct err *e)
 {
-    charge(t, a, result);
     if (a->n_charged >= a->max_tries) {
         ask_fail(t, a, HTTP_GAVE_UP, NULL);
         return ERR_OK;
@@ -196,6 +222,7 @@ static void note_trace(struct http_teacher *t, struct ask *a, struct site *s,
         log_info("%s answers again", s->url);
     s->said_down = false;
     a->cost_usd = cost_of(s, v);
+    a->most_usd = a->cost_usd < 0 ? most_of_text(t, s, a, v) : -1;
     a->message[0] = 0;
     finish_ask(t, a, HTTP_TRACE);
 }
@@ -241,9 +268,8 @@ err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break ho
     }
     double retry_after = x->status >= 400 ? x->retry_after : -1;
     transfer_release(t, x);
-    double wasted = cost_of(s, &v);
-    if (wasted > 0)
-        a->wasted_usd += wasted;
+    note_waste(t, s, a, &v);
+    bool worked = has_text(&v);
     keep_partial(a, &v);
     if (result == TRY_FATAL) {
         ep->off = true;
@@ -254,7 +280,9 @@ err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break ho
         ask_fail(t, a, HTTP_FAILED, NULL);
         return ERR_OK;
     }
-    return try_again(t, a, endpoint, result, retry_after, e);
+    /* Overload that shows in the middle of an answer has had its price. */
+    charge(t, a, worked ? TRY_AGAIN : result);
+    return try_again(t, a, endpoint, retry_after, e);
 }
 
 void ask_abandon(struct http_teacher *t, struct transfer *x)
@@ -271,6 +299,7 @@ void ask_abandon(struct http_teacher *t, struct transfer *x)
     a->latency_ms = (t->now - x->sent.t) * 1e3;
     a->first_byte_ms = x->t_first > 0 ? (x->t_first - x->sent.t) * 1e3 : a->latency_ms;
     endpoint_dropped(&t->endpoints[x->endpoint]);
+    note_waste(t, &t->sites[x->endpoint], a, &v);
     transfer_release(t, x);
     keep_partial(a, &v);
     ask_fail(t, a, HTTP_GAVE_UP, "abandoned");

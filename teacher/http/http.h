@@ -107,7 +107,10 @@ struct http_answer {
     int n_tries;
     double latency_ms, first_byte_ms; /* of the last try */
     double cost_usd;                  /* of the trace; -1 not known */
+    double most_usd;   /* of a trace without token counts: the most that its text can have cost; -1
+                          when it has them, or no price is known */
     double wasted_usd; /* of tries that gave no trace, as far as the server reported tokens */
+    double unreported_usd; /* the most that the texts of its other tries can have cost */
 };
 bool http_teacher_next(struct http_teacher *t, struct http_answer *a);
 

@@ -131,3 +131,21 @@ double price_cost(const struct price *p, int64_t n_prompt, int64_t n_cached, int
             output * (double)n_completion) *
            1e-6;
 }
+
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+double price_most(const struct price *p, size_t n_prompt_bytes, int64_t n_completion)
+{
+    if (!p->known)
+        return 0;
+    double input = larger(p->input_miss, p->input_hit), output = p->output;
+    if (p->off_from != p->off_to) {
+        input = larger(input, larger(p->off_input_miss, p->off_input_hit));
+        output = larger(output, p->off_output);
+    }
+    return 1e-6 *
+           (((double)n_prompt_bytes + PRICE_FORM_TOKENS) * input + (double)n_completion * output);
+}

@@ -5,6 +5,7 @@
 #include "core/base/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct price {
@@ -21,5 +22,10 @@ err_code price_read(const char *path, struct price *p, struct err *e);
 /* unix_seconds: when the request ended. n_cached of n_prompt; counts below 0 are 0. */
 double price_cost(const struct price *p, int64_t n_prompt, int64_t n_cached, int64_t n_completion,
                   int64_t unix_seconds);
+/* The most that a request can cost whose prompt is text of so many bytes, at any hour: each byte a
+ * token of its own (no tokenizer of bytes can make more of it) beside the chat form's, none of them
+ * cached. 0 when the price is not known. */
+enum { PRICE_FORM_TOKENS = 64 }; /* what a chat form may add to a prompt */
+double price_most(const struct price *p, size_t n_prompt_bytes, int64_t n_completion);
 
 #endif

@@ -29,7 +29,7 @@ static void test_worst_is_at_the_dearest(void **state)
     assert_true(fabs(budget_worst(ep + 2, 2, 936, 0) - 1000e-6 * 4) < 1e-12);
     assert_true(budget_worst(ep + 3, 1, 936, 1000000) == 0);
     /* it is no less than what a server can charge */
-    assert_true(one >= price_cost(&ep[0].price, 936 + BUDGET_FORM_TOKENS, 0, 1000000, 0));
+    assert_true(one >= price_cost(&ep[0].price, 936 + PRICE_FORM_TOKENS, 0, 1000000, 0));
 }
 
 static void test_the_limit_holds(void **state)

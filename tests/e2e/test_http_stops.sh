@@ -92,3 +92,12 @@ for rule in retry=0 retry=0.2; do
     n=$(q "$name" 'SELECT count(*) FROM traces')
     echo "$name: $n traces for \$$spent of 0.03"
 done
+
+# answers whose tokens the server does not report count as the most that they can have cost, whatever
+# way the endpoint's URL is written
+start_server uncounted --fault no_usage=1
+url=$url/
+generate uncounted "$dir/p.jsonl" --max-tokens 100 --budget 0.02
+stop_server
+same "$code" 3 "tokens that are not reported: $(tail -n 3 "$dir/uncounted.err")"
+audit uncounted uncounted

@@ -441,6 +441,51 @@ static void test_servers_own_cost(void **state)
     script_stop(&s);
 }
 
+/* Without token counts a text is worth a token a byte at most: of broken tries, and of the trace.
+ * A try that turns out to be one too many in its middle costs one of the ask's tries. */
+static bool answer_uncounted(struct script_request *q)
+{
+    script_puts(q, SCRIPT_SSE_HEAD);
+    script_chunk(q, "data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"one two\"}}]}\n\n");
+    if (q->i < 2)
+        return script_chunk(q, "data: {\"error\":{\"code\":503,\"message\":\"too many\"}}\n\n") &&
+               script_puts(q, "0\r\n\r\n");
+    return script_chunk(q,
+                        "data: {\"choices\":[{\"delta\":{\"content\":\"three\"},"
+                        "\"finish_reason\":\"stop\"}],\"usage\":{\"completion_tokens\":1}}\n\n") &&
+           script_puts(q, "0\r\n\r\n");
+}
+
+static void test_uncounted_tokens(void **state)
+{
+    (void)state;
+    struct script s = {.answer = answer_uncounted};
+    struct client c;
+    script_start(&s);
+    strcat(s.url, "/");
+    client_options(&c, s.url);
+    client_open(&c);
+    client_ask(&c, 1);
+    struct http_answer a = client_next(&c, 5);
+    double prompt = (14 + PRICE_FORM_TOKENS) * 0.55e-6, token = 2.19e-6;
+    assert_int_equal(a.outcome, HTTP_TRACE);
+    assert_int_equal(a.n_tries, 3);
+    assert_true(a.cost_usd == -1 && a.wasted_usd == 0);
+    assert_true(fabs(a.most_usd - (prompt + (12 + 16) * token)) < 1e-12);
+    assert_true(fabs(a.unreported_usd - 2 * (prompt + (7 + 16) * token)) < 1e-12);
+    client_close(&c);
+    s.n_requests = 0;
+    c.o.n_tries = 2;
+    client_open(&c);
+    client_ask(&c, 2);
+    a = client_next(&c, 5);
+    assert_int_equal(a.outcome, HTTP_GAVE_UP);
+    assert_int_equal(a.n_tries, 2);
+    assert_true(fabs(a.unreported_usd - 2 * (prompt + (7 + 16) * token)) < 1e-12);
+    client_close(&c);
+    script_stop(&s);
+}
+
 /* ---- guards ---- */
 
 static bool answer_loop(struct script_request *q)
@@ -757,6 +802,7 @@ int main(void)
         cmocka_unit_test(test_short_length),
         cmocka_unit_test(test_gave_up_with_the_longest_text),
         cmocka_unit_test(test_servers_own_cost),
+        cmocka_unit_test(test_uncounted_tokens),
         cmocka_unit_test(test_guard_closes_the_connection),
         cmocka_unit_test(test_too_long_is_no_trace),
         cmocka_unit_test(test_idle_timeout),
