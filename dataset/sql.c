@@ -242,9 +242,6 @@ static const char settings[] = "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys
 
 static int open_database(const char *path, int flags, sqlite3 **db)
 {
-    /* A trace's savepoint keeps the pages that it changes, some 64 kB: in memory, not in a file.
-     * Once SQLite runs, this is refused, and holds already. */
-    sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, 1 << 20);
     int code = sqlite3_open_v2(path, db, flags, NULL);
     if (code == SQLITE_OK)
         code = sqlite3_exec(*db, settings, NULL, NULL, NULL);
