@@ -1,5 +1,6 @@
 #include "distill/generate_http.h"
 
+#include "teacher/http/body.h"
 #include "teacher/http/retry.h"
 
 #include <stdarg.h>
@@ -95,6 +96,7 @@ static err_code next_again(struct http_run *r, struct missing_sample *s, int *n_
 static bool afford(struct http_run *r, int64_t max_tokens, struct flight *f)
 {
     const struct generate_options *o = r->job.o;
+    struct body_options body = {.max_tokens = max_tokens, .extra_json = o->extra_json};
     int n_tries = f->kind == ASK_PROBE ? CANARY_TRIES : 1;
     if (f->kind == ASK_WORK)
         f->max_tries = (int)o->n_tries;
@@ -103,7 +105,8 @@ static bool afford(struct http_run *r, int64_t max_tokens, struct flight *f)
     if (r->budget.limit < 0)
         return true;
     size_t n_system = o->system ? strlen(o->system) : 0;
-    double worst = budget_worst(o->endpoints, o->n_endpoints, r->text.len + n_system, max_tokens);
+    double worst =
+        budget_worst(o->endpoints, o->n_endpoints, r->text.len + n_system, body_limit(&body));
     for (;; n_tries = 1) {
         f->max_tries = n_tries;
         f->reserved = r->worst = n_tries * worst;
@@ -375,6 +378,11 @@ static err_code open_all(struct http_run *r, struct err *e)
     const struct generate_options *o = r->job.o;
     struct generate_summary *sum = r->job.sum;
     struct http_options h;
+    struct body_options body = {.max_tokens = o->max_tokens, .extra_json = o->extra_json};
+    if (o->budget_usd >= 0 && !body_limit(&body))
+        return err_set(e, ERR_USAGE,
+                       "--budget needs a limit of tokens, and --extra takes max_tokens away; set "
+                       "max_completion_tokens there");
     err_code rc = prompt_form_open(o, &r->form, e);
     if (rc)
         return rc;

@@ -29,14 +29,38 @@ err_code body_check(const struct body_options *o, struct err *e)
     if (o->extra_json && !extra.p)
         return err_set(e, ERR_USAGE, "extra request members: not a JSON object: %.80s",
                        o->extra_json);
-    while (scan_member(&in, &key, &value))
+    while (scan_member(&in, &key, &value)) {
         for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
             if (span_is(key, ours[i]))
                 return err_set(e, ERR_USAGE,
                                "extra request members: \"%s\" can't be set there; decant sends its "
                                "own",
                                ours[i]);
+        if (span_is(key, "seed") && !span_is_null(value))
+            return err_set(
+                e, ERR_USAGE,
+                "extra request members: \"seed\" can't be set there, or all samples of a "
+                "prompt would be the same; null leaves it out");
+    }
     return ERR_OK;
+}
+
+int64_t body_limit(const struct body_options *o)
+{
+    struct span key, value;
+    struct scan in = scan_into(extra_object(o));
+    int64_t ours = o->max_tokens, more = 0, best_of = 1;
+    while (scan_member(&in, &key, &value)) {
+        int64_t n = scan_count(value);
+        n = n > INT32_MAX ? INT32_MAX : n;
+        if (span_is(key, "max_tokens"))
+            ours = n > 0 ? n : 0;
+        else if (span_is(key, "max_completion_tokens"))
+            more = n > 0 ? n : 0;
+        else if (span_is(key, "best_of"))
+            best_of = n > 1 ? n : 1;
+    }
+    return (ours > more ? ours : more) * best_of;
 }
 
 /* A body under construction: what goes wrong first stays. */

@@ -35,8 +35,11 @@ struct body_ask {
 };
 
 /* ERR_USAGE: extra_json is no object, or sets what decant itself has to know ("messages", "prompt",
- * "model", "stream", "n"); a number is not finite. */
+ * "model", "stream", "n", and "seed" but to null); a number is not finite. */
 err_code body_check(const struct body_options *o, struct err *e);
+/* The most tokens that may be paid for an answer: max_tokens, where extra_json does not say
+ * otherwise ("max_tokens", "max_completion_tokens", "best_of"); 0: nothing bounds them. */
+int64_t body_limit(const struct body_options *o);
 err_code body_write(const struct body_options *o, const struct body_ask *a, struct buf *out,
                     struct err *e);
 err_code body_params(const struct body_options *o, const struct body_ask *a, struct buf *out,

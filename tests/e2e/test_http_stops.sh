@@ -101,3 +101,15 @@ generate uncounted "$dir/p.jsonl" --max-tokens 100 --budget 0.02
 stop_server
 same "$code" 3 "tokens that are not reported: $(tail -n 3 "$dir/uncounted.err")"
 audit uncounted uncounted
+
+# what --extra says of an answer's length counts, not --max-tokens
+start_server longer
+generate longer "$dir/p.jsonl" --max-tokens 5 --extra '{"max_tokens":null,"max_completion_tokens":100}' \
+    --budget 0.01 --concurrency 64
+stop_server
+same "$code" 3 "a limit in --extra: $(tail -n 3 "$dir/longer.err")"
+audit longer longer
+spent=$(a "SELECT sum(cost) FROM ledger")
+awk -v s="$spent" 'BEGIN { exit !(s <= 0.01) }' || fail "a limit in --extra, budget 0.01: the server counts $spent"
+generate unbound "$dir/p.jsonl" --extra '{"max_tokens":null}' --budget 1
+[ "$code" = 2 ] || fail "a budget without a limit of tokens: exit code $code"

@@ -98,6 +98,29 @@ static void numbers_are_the_shortest(void **state)
     }
 }
 
+static void limits_of_tokens(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *extra;
+        int64_t limit;
+    } cases[] = {{NULL, 32768},
+                 {"{\"min_p\":0.1}", 32768},
+                 {"{\"max_tokens\":null}", 0},
+                 {"{\"max_tokens\":\"many\"}", 0},
+                 {"{\"max_tokens\":null,\"max_completion_tokens\":9}", 9},
+                 {"{\"max_completion_tokens\":65536}", 65536},
+                 {"{\"max_tokens\":100}", 100},
+                 {"{\"max_tokens\":1e300,\"best_of\":1e300}", 0},
+                 {"{\"max_tokens\":100,\"best_of\":4}", 400}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct body_options o = chat;
+        o.extra_json = cases[i].extra;
+        if (body_limit(&o) != cases[i].limit)
+            fail_msg("%s: %lld tokens", cases[i].extra, (long long)body_limit(&o));
+    }
+}
+
 static void extra_members_win(void **state)
 {
     (void)state;
@@ -127,7 +150,8 @@ static void what_can_not_be_sent(void **state)
                                         "{\"messages\": []}",
                                         "{\"a\":1,\"stream\":false}",
                                         "{\"prompt\":null}",
-                                        "{\"model\":\"x\"}"};
+                                        "{\"model\":\"x\"}",
+                                        "{\"seed\":1}"};
     struct body_options o = chat;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct err e;
@@ -173,9 +197,9 @@ static void prompt_forms(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(chat_and_plain),    cmocka_unit_test(numbers_are_the_shortest),
-        cmocka_unit_test(extra_members_win), cmocka_unit_test(what_can_not_be_sent),
-        cmocka_unit_test(prompt_forms),
+        cmocka_unit_test(chat_and_plain),       cmocka_unit_test(numbers_are_the_shortest),
+        cmocka_unit_test(extra_members_win),    cmocka_unit_test(limits_of_tokens),
+        cmocka_unit_test(what_can_not_be_sent), cmocka_unit_test(prompt_forms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
