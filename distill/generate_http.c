@@ -212,6 +212,17 @@ static err_code fill(struct http_run *r, struct err *e)
     return rc;
 }
 
+static int64_t n_on_their_way(const struct http_run *r)
+{
+    struct http_endpoint_stats s;
+    int64_t n = 0;
+    for (int i = 0; i < r->n_endpoints; i++) {
+        http_teacher_endpoint(r->teacher, i, &s);
+        n += s.n_in_flight;
+    }
+    return n;
+}
+
 /* Ctrl-C, and the end of its grace; a run that makes nothing but failures. */
 static void check_stop(struct http_run *r)
 {
@@ -220,18 +231,23 @@ static void check_stop(struct http_run *r)
     if (r->n_in_a_row >= STORM)
         run_stop(r, STOP_STORM, "%lld requests in a row failed; the last: %s",
                  (long long)r->n_in_a_row, r->last_failure);
-    if (stop_requested() && !r->t_abandon) {
+    bool asked = stop_requested() && !r->t_abandon;
+    if (asked)
         run_stop(r, STOP_REQUESTED, "stopped on request");
+    if (r->stop && !r->told_stop)
+        http_teacher_finish(r->teacher);
+    int64_t n = asked || (r->stop && !r->told_stop) ? n_on_their_way(r) : 0;
+    if (asked) {
         r->t_abandon = now + o->grace_seconds;
-        if (r->n_flying)
+        if (n)
             log_info("stopping: nothing more is asked, and %lld answers on their way have %g s to "
                      "end; Ctrl-C again drops them at once",
-                     (long long)r->n_flying, o->grace_seconds);
+                     (long long)n, o->grace_seconds);
     }
-    if (r->stop && !r->t_abandon && !r->told_stop && r->n_flying)
+    if (r->stop && !r->t_abandon && !r->told_stop && n)
         log_info("%s. Nothing more is asked; %lld answers on their way may end, and Ctrl-C gives "
                  "them %g s",
-                 r->stop_message, (long long)r->n_flying, o->grace_seconds);
+                 r->stop_message, (long long)n, o->grace_seconds);
     r->told_stop = r->told_stop || r->stop;
     if (r->t_abandon && now >= r->t_abandon && !r->abandoning && r->n_flying) {
         r->abandoning = true;

@@ -146,18 +146,19 @@ static err_code take_failure(struct http_run *r, const struct flight *f,
     err_code rc = ERR_OK;
     *cost = waste(a) > 0 || !text ? waste(a) : -1;
     bool fatal = a->outcome == HTTP_FATAL;
+    bool dropped = r->abandoning || (r->stop && a->outcome == HTTP_GAVE_UP);
     bool retry = !r->stop && !fatal && a->outcome == HTTP_GAVE_UP && f->kind == ASK_WORK &&
                  r->budget.limit >= 0 && n_tries < o->n_tries;
     /* What a probe could not get, the run may, there or elsewhere. */
-    bool later = f->kind == ASK_PROBE && !r->stop && !r->abandoning &&
-                 (r->n_endpoints > 1 || a->outcome == HTTP_GAVE_UP);
+    bool later =
+        f->kind == ASK_PROBE && !r->stop && (r->n_endpoints > 1 || a->outcome == HTTP_GAVE_UP);
     if (fatal && f->kind == ASK_WORK)
         run_stop(r, STOP_FATAL, "%s", message);
-    if (!r->abandoning && !fatal && !retry) {
+    if (!dropped && !fatal && !retry) {
         snprintf(r->last_failure, sizeof r->last_failure, "%s", message);
         r->n_in_a_row += f->kind == ASK_WORK;
     }
-    if (text || *cost > 0 || !(fatal || retry || r->abandoning))
+    if (text || *cost > 0 || !(fatal || retry || dropped))
         rc = add_failure(r, f, a, r->abandoning ? "abandoned: the run was stopped" : message, *cost,
                          e);
     if (!rc && f->kind == ASK_PROBE)
@@ -169,8 +170,8 @@ static err_code take_failure(struct http_run *r, const struct flight *f,
         return run_again(r, f, n_tries, clock_now() + wait, e);
     }
     missing_done(r->job.missing, f->i_prompt, MISSING_FAILED);
-    r->job.sum->n_abandoned += r->abandoning;
-    r->job.sum->n_failed += !r->abandoning && !fatal;
+    r->job.sum->n_abandoned += dropped;
+    r->job.sum->n_failed += !dropped && !fatal;
     return ERR_OK;
 }
 

@@ -114,7 +114,7 @@ err_code run_canary_answer(struct http_run *r, const struct flight *f, const str
                            bool thinks, struct err *e)
 {
     struct canary *c = &r->canaries[f->endpoint];
-    if (r->abandoning)
+    if (r->abandoning || (r->stop && a->outcome == HTTP_GAVE_UP))
         return ERR_OK;
     err_code rc = f->kind == ASK_PROBE ? canary_note(c, a, thinks, f->first_probe, e)
                                        : canary_repeat(c, a, f->kind == ASK_REPEAT_SAME, e);

@@ -217,6 +217,18 @@ void asks_end_waiting(struct http_teacher *t, enum http_outcome outcome, const c
         ask_fail(t, a, outcome, message);
 }
 
+/* Asks for one endpoint alone, which is of no use while others are. */
+static void end_pinned_in_vain(struct http_teacher *t)
+{
+    for (int i = 0; i < t->n; i++) {
+        struct site *s = &t->sites[i];
+        while (s->pinned.n > 0 && endpoint_lost(&t->endpoints[i], t->now) > t->o.down_seconds) {
+            struct ask *a = ask_pop(&s->pinned);
+            ask_fail(t, a, HTTP_GAVE_UP, a->message[0] ? NULL : s->last_message);
+        }
+    }
+}
+
 static err_code dispatch_pinned(struct http_teacher *t, int i, struct err *e)
 {
     struct site *s = &t->sites[i];
@@ -257,6 +269,7 @@ err_code asks_dispatch(struct http_teacher *t, struct err *e)
     }
     if (!rc && t->n_open > t->done.n + t->n_busy && is_lost_cause(t, text))
         asks_end_waiting(t, HTTP_FATAL, text);
+    end_pinned_in_vain(t);
     return rc;
 }
 

@@ -84,6 +84,8 @@ struct http_teacher {
     struct site *sites;
     struct endpoint *endpoints;
 
+    bool finishing; /* nothing more is sent */
+
     CURLM *multi;
     int epoll;
     double curl_due; /* when libcurl wants to be called; INFINITY: by sockets only */

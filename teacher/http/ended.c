@@ -142,17 +142,15 @@ void ask_fail(struct http_teacher *t, struct ask *a, enum http_outcome outcome, 
     finish_ask(t, a, outcome);
 }
 
-static bool is_useful(const struct endpoint *ep, double now)
-{
-    return !ep->off && !ep->down && ep->hold_until <= now;
-}
-
-static bool has_elsewhere(const struct http_teacher *t, const struct ask *a, int endpoint)
+/* Is there another endpoint, which will be of use sooner than in so many seconds? */
+static bool has_elsewhere(const struct http_teacher *t, const struct ask *a, int endpoint,
+                          double seconds)
 {
     if (a->pinned >= 0)
         return false;
     for (int i = 0; i < t->n; i++)
-        if (i != endpoint && is_useful(&t->endpoints[i], t->now))
+        if (i != endpoint && !t->endpoints[i].down &&
+            endpoint_lost(&t->endpoints[i], t->now) <= fmax(0, seconds))
             return true;
     return false;
 }
@@ -172,7 +170,11 @@ static void charge(struct http_teacher *t, struct ask *a, enum try_result result
 static err_code try_again(struct http_teacher *t, struct ask *a, int endpoint, double retry_after,
                           struct err *e)
 {
-    if (a->n_charged >= a->max_tries) {
+    /* Longer than endpoints may be down no ask waits: there may be others, or this one think better
+     * of it. A pinned one is to tell how its endpoint does. */
+    bool in_vain = a->pinned >= 0 && t->n > 1 && retry_after > t->o.down_seconds;
+    retry_after = fmin(retry_after, t->o.down_seconds);
+    if (a->n_charged >= a->max_tries || t->finishing || in_vain) {
         ask_fail(t, a, HTTP_GAVE_UP, NULL);
         return ERR_OK;
     }
@@ -181,7 +183,7 @@ static err_code try_again(struct http_teacher *t, struct ask *a, int endpoint, d
                       t->o.backoff_seconds > 0 ? t->o.backoff_seconds : backoff_base, backoff_most);
     a->avoid = endpoint;
     a->avoid_until = t->now + fmax(0, retry_after);
-    if (retry_after >= 0 && !has_elsewhere(t, a, endpoint))
+    if (retry_after >= 0 && !has_elsewhere(t, a, endpoint, retry_after))
         wait = retry_after + rng_uniform(&t->rng) * fmin(1, 0.05 + retry_after / 10);
     err_code rc = retry_push(&t->later, t->now + wait, a, e);
     if (rc)

@@ -247,6 +247,12 @@ err_code http_teacher_poll(struct http_teacher *t, int timeout_ms, struct err *e
     return rc;
 }
 
+void http_teacher_finish(struct http_teacher *t)
+{
+    t->finishing = true;
+    asks_end_waiting(t, HTTP_GAVE_UP, "not sent any more");
+}
+
 void http_teacher_abandon(struct http_teacher *t)
 {
     int n_events = 1;

@@ -114,6 +114,9 @@ struct http_answer {
 };
 bool http_teacher_next(struct http_teacher *t, struct http_answer *a);
 
+/* Sends nothing more: asks that wait, for a place or for another try, end as HTTP_GAVE_UP now;
+ * those in flight go on, and a try that fails is the last. */
+void http_teacher_finish(struct http_teacher *t);
 /* Ends all that is in flight now, each ask as HTTP_GAVE_UP with the text that it has so far, for
  * http_teacher_next; asks that were answered meanwhile keep their answer. */
 void http_teacher_abandon(struct http_teacher *t);

@@ -339,6 +339,68 @@ static void test_weights_and_speed(void **state)
 
 /* ---- fatal, pinned, left out ---- */
 
+static bool answer_tomorrow(struct script_request *q)
+{
+    return script_reply(q, 429, "Retry-After: 86400\r\n", "application/json", "{}");
+}
+
+/* An endpoint that wants nothing before tomorrow: what is meant for it alone learns so at once, the
+ * rest goes elsewhere, also when elsewhere was busy just then. */
+static void test_retry_after_a_day(void **state)
+{
+    (void)state;
+    double seconds = 0.05;
+    struct script day = {.answer = answer_tomorrow};
+    struct script other = {.answer = answer_after, .user = &seconds};
+    struct client c;
+    script_start(&day);
+    script_start(&other);
+    client_options(&c, day.url);
+    c.endpoints[1] = (struct http_endpoint_options){.url = other.url, .weight = 1};
+    c.o.n_endpoints = 2;
+    client_open(&c);
+    client_ask_at(&c, 1, 0);
+    struct http_answer a = client_next(&c, 5);
+    assert_int_equal(a.outcome, HTTP_GAVE_UP);
+    assert_int_equal(a.n_tries, 1);
+    client_ask_at(&c, 2, 0); /* not even sent */
+    a = client_next(&c, 5);
+    assert_int_equal(a.outcome, HTTP_GAVE_UP);
+    assert_int_equal(a.n_tries, 0);
+    has_words(&a, "429");
+    assert_int_equal(run(&c, 40, 10), 40);
+    client_close(&c);
+    script_stop(&day);
+    script_stop(&other);
+}
+
+/* Nothing is sent any more: what was not sent, and what failed, ends; what is answered is kept. */
+static void test_finish(void **state)
+{
+    (void)state;
+    double seconds = 0.3;
+    struct script s = {.answer = answer_after, .user = &seconds};
+    struct client c;
+    int n_traces = 0, n_unsent = 0;
+    script_start(&s);
+    client_options(&c, s.url);
+    client_open(&c);
+    for (uint64_t i = 0; i < 10; i++)
+        client_ask(&c, i);
+    http_teacher_poll(c.t, 100, &c.e);
+    http_teacher_finish(c.t);
+    for (int i = 0; i < 10; i++) {
+        struct http_answer a = client_next(&c, 5);
+        n_traces += a.outcome == HTTP_TRACE;
+        n_unsent += a.outcome == HTTP_GAVE_UP && a.n_tries == 0;
+    }
+    assert_int_equal(n_traces, 4);
+    assert_int_equal(n_unsent, 6);
+    assert_int_equal(s.n_requests, 4);
+    client_close(&c);
+    script_stop(&s);
+}
+
 static bool answer_402(struct script_request *q)
 {
     return script_status(q, 402);
@@ -445,6 +507,8 @@ int main(void)
         cmocka_unit_test(test_gone_and_back),
         cmocka_unit_test(test_all_gone_for_too_long),
         cmocka_unit_test(test_one_dies),
+        cmocka_unit_test(test_retry_after_a_day),
+        cmocka_unit_test(test_finish),
         cmocka_unit_test(test_weights_and_speed),
         cmocka_unit_test(test_fatal),
         cmocka_unit_test(test_pinned),
