@@ -283,6 +283,13 @@ static bool make_logprobs(struct http_reply *r, const struct think_text *x,
     return true;
 }
 
+/* Was the text counted to its end? Some servers count once at its beginning, and a stream that
+ * breaks off may have been counted long ago. The last chunk may come behind the count. */
+static bool is_counted(const struct http_reply *r)
+{
+    return r->n_text_chunks <= r->n_counted_chunks + 1;
+}
+
 void http_reply_view(struct http_reply *r, struct reply_view *v)
 {
     bool stopped = !strcmp(r->finish, "stop");
@@ -310,7 +317,7 @@ void http_reply_view(struct http_reply *r, struct reply_view *v)
                             .system_fingerprint = or_null(r->fingerprint),
                             .service_tier = or_null(r->tier),
                             .n_prompt_tokens = r->n_prompt,
-                            .n_completion_tokens = r->n_completion,
+                            .n_completion_tokens = is_counted(r) ? r->n_completion : -1,
                             .n_reasoning_tokens = r->n_reasoning,
                             .n_cached_tokens = r->n_cached,
                             .n_text_chunks = r->n_text_chunks,

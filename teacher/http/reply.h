@@ -61,9 +61,10 @@ enum reply_state http_reply_feed(struct http_reply *r, const char *data, size_t 
 enum reply_state http_reply_end(struct http_reply *r);
 
 /* All strings belong to r and live until begin or free. Counts are -1 and strings NULL where the
- * server did not say, or said what can't be (-5 tokens, 1e300). reasoning and answer do not end in
- * NUL; message is in the server's words, which may repeat what it was sent. A refusal (the field
- * "refusal") is the answer, with finish_reason "refusal". Of several choices only number 0 is read.
+ * server did not say, or said what can't be (-5 tokens, 1e300), or counted before the text's end.
+ * reasoning and answer do not end in NUL; message is in the server's words, which may repeat what
+ * it was sent. A refusal (the field "refusal") is the answer, with finish_reason "refusal". Of
+ * several choices only number 0 is read.
  *
  * A chunk that came twice is left out where that can be known: when it is equal to the one before
  * to the byte and carries a number that grows otherwise (an event's id, a running count of tokens).

@@ -43,6 +43,7 @@ struct http_reply {
     struct token_log tokens;
     struct buf logprobs; /* of the finished answer, made when it is asked for */
     int64_t n_text_chunks, n_same_chunks;
+    int64_t n_counted_chunks; /* n_text_chunks when tokens were counted last */
 };
 
 /* Takes all values of a body or an event's data (ev; NULL of a body): one, mostly. may_be_cut: the

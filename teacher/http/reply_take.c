@@ -199,8 +199,9 @@ static bool take_choice(struct http_reply *r, struct choice *c)
         return false;
     if (is_error(c->error))
         return bad_error(r, c->error);
+    struct span type = scan_at(c->finish, "type"); /* SGLang's own form: {"type": "stop", ...} */
     if (!r->finish[0])
-        keep_string(c->finish, r->finish, sizeof r->finish);
+        keep_string(type.p ? type : c->finish, r->finish, sizeof r->finish);
     return true;
 }
 
@@ -286,6 +287,8 @@ static bool take_object(struct http_reply *r, const struct object *o, const stru
         r->n_text_chunks++;
         r->n_same_chunks += same;
     }
+    if (scan_count(scan_at(o->usage, "completion_tokens")) >= 0)
+        r->n_counted_chunks = r->n_text_chunks;
     if (is_error(o->error))
         return bad_error(r, o->error);
     if (!strcmp(r->finish, "error"))

@@ -80,6 +80,14 @@ void think_split(const struct think_tags *t, const struct think_text *x, struct 
         reasoning = without_prefix(reasoning, OPEN, N_OPEN);
         reasoning = without_suffix(reasoning, CLOSE, N_CLOSE);
         answer = without_prefix(trim(x->content, x->n_content), CLOSE, N_CLOSE);
+        if (t->opened && t->closed) { /* said twice, or in two parts: the longer one stays */
+            struct part tagged = without_prefix(trim(x->content, t->close), OPEN, N_OPEN);
+            answer = trim(x->content + t->close + N_CLOSE, x->n_content - t->close - N_CLOSE);
+            if (tagged.n > reasoning.n) {
+                reasoning = tagged;
+                s->rule = THINK_TAG;
+            }
+        }
     } else if (t->closed) {
         s->rule = THINK_TAG;
         reasoning = without_prefix(trim(x->content, t->close), OPEN, N_OPEN);

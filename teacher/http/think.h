@@ -47,8 +47,10 @@ struct think_split {
     size_t n_reasoning, n_answer;
 };
 /* With a field: reasoning is the field, the content is the answer; tags that a server left at their
- * edges go. Without: the tag rule. Without a closing tag all is reasoning when <think> begins the
- * content, or when the prompt opened the thinking and the answer was cut or the prompt was raw. */
+ * edges go, and of a content that holds the reasoning once more, <think>...</think> and then the
+ * answer, the answer stays (the longer of the two is the reasoning). Without: the tag rule. Without
+ * a closing tag all is reasoning when <think> begins the content, or when the prompt opened the
+ * thinking and the answer was cut or the prompt was raw. */
 void think_split(const struct think_tags *t, const struct think_text *x, struct think_split *s);
 
 #endif

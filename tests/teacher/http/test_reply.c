@@ -436,6 +436,58 @@ static void counts_must_be_counts(void **state)
     http_reply_free(r);
 }
 
+#define COUNT(n)                                                                                   \
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":" #n "}}\n\n"
+/* A count that came before the text is no count of it. */
+static void counts_must_be_of_the_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t n;
+    } t[] = {{COUNT(1) CONTENT("a") CONTENT("b") CONTENT("c") STOP, -1},
+             {COUNT(1) CONTENT("a") CONTENT("b"), -1},
+             {COUNT(1) CONTENT("a") CONTENT("b") STOP COUNT(2), 2},
+             {CONTENT("a") CONTENT("b") COUNT(2) STOP, 2},
+             {CONTENT("a") COUNT(2) CONTENT("b") STOP, 2}};
+    struct http_reply *r = reply_for(&(struct reply_rules){.chat = true});
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        struct reply_view v = view_of(r, t[i].text);
+        if (v.n_completion_tokens != t[i].n)
+            fail_msg("%s: %lld", t[i].text, (long long)v.n_completion_tokens);
+    }
+    http_reply_free(r);
+}
+
+static void reasoning_twice_and_strange_ends(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *reasoning, *answer, *rule, *finish;
+    } t[] = {{"{\"choices\":[{\"message\":{\"reasoning\":\"Hm. So.\",\"content\":"
+              "\"<think>\\nHm. So.\\n</think>\\n\\n4\"},\"finish_reason\":\"stop\"}]}",
+              "Hm. So.", "4", "reasoning", "stop"},
+             {"{\"choices\":[{\"message\":{\"reasoning\":\"Hm.\",\"content\":"
+              "\"<think>Hm. So.</think>4\"},\"finish_reason\":\"stop\"}]}",
+              "Hm. So.", "4", "tag", "stop"},
+             {"{\"choices\":[{\"message\":{\"reasoning\":\"Hm.\",\"content\":"
+              "\"Write </think> at its end.\"},\"finish_reason\":\"stop\"}]}",
+              "Hm.", "Write </think> at its end.", "reasoning", "stop"},
+             {"{\"choices\":[{\"message\":{\"reasoning_content\":\"Hm.\",\"content\":\"4\"},"
+              "\"finish_reason\":{\"type\":\"stop\",\"matched\":1}}]}",
+              "Hm.", "4", "reasoning_content", "stop"}};
+    struct http_reply *r = reply_for(&(struct reply_rules){.chat = true});
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        struct reply_view v = view_of(r, t[i].text);
+        assert_int_equal(v.state, REPLY_COMPLETE);
+        same_text("reasoning", t[i].text, v.reasoning, v.n_reasoning, t[i].reasoning);
+        same_text("answer", t[i].text, v.answer, v.n_answer, t[i].answer);
+        same_string("rule", t[i].text, v.think_rule, t[i].rule);
+        same_string("finish", t[i].text, v.finish_reason, t[i].finish);
+    }
+    http_reply_free(r);
+}
+
 static void a_chunk_that_came_twice(void **state)
 {
     (void)state;
@@ -643,6 +695,8 @@ int main(void)
         cmocka_unit_test(escapes_and_bytes),
         cmocka_unit_test(names_are_bounded),
         cmocka_unit_test(counts_must_be_counts),
+        cmocka_unit_test(counts_must_be_of_the_text),
+        cmocka_unit_test(reasoning_twice_and_strange_ends),
         cmocka_unit_test(a_chunk_that_came_twice),
         cmocka_unit_test(hostile_bodies_are_bounded),
         cmocka_unit_test(nesting_is_bounded),
