@@ -59,7 +59,7 @@ peers() { # prompts, samples, forms: decant's numbers stand in $took, $cpu, $n
 }
 
 if part latency; then
-    prompts 12500 >"$dir/p.jsonl"
+    prompts 25000 >"$dir/p.jsonl"
     start_server latency --latency-ms 195-205
     ours latency "$dir/p.jsonl" --samples 4
     say "200 ms, 1,000 in flight"
