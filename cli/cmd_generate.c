@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,6 +319,7 @@ static int run(int argc, char **argv)
         code = cli_end(rc, &e);
     else {
         stop_install();
+        signal(SIGPIPE, SIG_IGN); /* a reader of its messages that goes away is no reason to stop */
         code = finish(&s, &e);
     }
     teacher_urls_dispose(&s.urls);

@@ -15,7 +15,7 @@ bool teacher_is_url(const char *s)
  * may hold commas. */
 static bool is_key(const char *s)
 {
-    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz-");
+    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-");
     return n && s[n] == '=';
 }
 
@@ -69,7 +69,12 @@ err_code teacher_urls_add(struct teacher_urls *u, const char *spec, struct err *
     u->texts[u->n++] = text;
     *o = (struct http_endpoint_options){.url = text, .weight = 1};
     err_code rc = ERR_OK;
-    for (char *part = cut(text); part && !rc;) {
+    char *rest = cut(text);
+    if (strpbrk(text, "@?#")) /* it may hold a secret, and is repeated from here on */
+        rc = err_set(e, ERR_USAGE,
+                     "a teacher's URL must be a plain base URL, without user information, query or "
+                     "fragment (a key belongs into --api-key-env or --api-key-file)");
+    for (char *part = rest; part && !rc;) {
         char *after = cut(part);
         rc = take(o, part, e);
         part = after;

@@ -73,6 +73,17 @@ static err_code add_failure(struct http_run *r, const struct flight *f, const st
     return rc ? rc : corpus_add_failure(r->job.corpus, &failure, e);
 }
 
+/* Another process has made the same sample: what it cost here was spent all the same. */
+static err_code was_doubled(struct http_run *r, const struct flight *f, const struct http_answer *a,
+                            double cost, struct err *e)
+{
+    run_stop(r, STOP_FATAL,
+             "another process makes the same samples in %s, and both are paid for; run one at a "
+             "time, or give each its --shard",
+             r->job.o->corpus);
+    return add_failure(r, f, a, "another process stored this sample first", cost, e);
+}
+
 static err_code store(struct http_run *r, const struct flight *f, const struct http_answer *a,
                       double cost, bool bound, struct verdicts *v, struct err *e)
 {
@@ -105,6 +116,8 @@ static err_code store(struct http_run *r, const struct flight *f, const struct h
     bool added;
     if (!rc)
         rc = sink_trace(&r->job.sink, &t, &id, v, &added, e);
+    if (!rc && !added)
+        rc = was_doubled(r, f, a, cost, e);
     if (!rc && added && reply->has_logprobs)
         rc = corpus_add_logprobs(r->job.corpus, id, LOGPROBS_FORMAT, r->job.o->n_logprobs,
                                  (int64_t)reply->n_logprob_tokens, reply->logprobs,

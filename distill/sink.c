@@ -25,7 +25,17 @@ err_code sink_begin(struct sink *s, struct err *e)
 {
     if (s->in_transaction)
         return ERR_OK;
-    err_code rc = corpus_begin(s->corpus, e);
+    err_code rc;
+    bool told = false;
+    /* What arrives was paid for: rather wait for another writer than lose it. */
+    while ((rc = corpus_begin(s->corpus, e)) == ERR_STATE && !stop_requested()) {
+        if (!told)
+            log_warn(
+                "%s: another process has been writing to it for a while; nothing is stored, and "
+                "nothing more asked, until that ends",
+                corpus_path(s->corpus));
+        told = true;
+    }
     if (rc)
         return rc;
     s->in_transaction = true;

@@ -29,7 +29,8 @@ bool sink_is_good(const struct verdicts *v);
  */
 err_code sink_trace(struct sink *s, const struct corpus_trace *t, int64_t *id, struct verdicts *v,
                     bool *added, struct err *e);
-/* Opens the transaction that the next additions share. */
+/* Opens the transaction that the next additions share; waits for another process that writes, until
+ * Ctrl-C. */
 err_code sink_begin(struct sink *s, struct err *e);
 err_code sink_tick(struct sink *s, struct err *e);
 err_code sink_commit(struct sink *s, struct err *e);

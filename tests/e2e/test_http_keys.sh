@@ -76,8 +76,13 @@ chmod 644 "$dir/key"
 generate open "$dir/p.jsonl" --api-key-file "$dir/key"
 same "$code" 2 "a key file that others may read: $(cat "$dir/open.err")"
 chmod 600 "$dir/key"
-url=$(echo "$url" | sed "s|//|//user:$key@|")
+export DECANT_QUIET=0 DECANT_API_KEY=another-key-0123456789
+url=$url,api_key=$key
+generate member "$dir/p.jsonl"
+same "$code" 2 "a key behind the URL: $(cat "$dir/member.err")"
+url=$(echo "${url%,*}" | sed "s|//|//user:$key@|")
 generate inurl "$dir/p.jsonl"
+unset DECANT_API_KEY
 same "$code" 2 "a key in the URL: $(cat "$dir/inurl.err")"
 leak "a key in the URL"
 stop_server

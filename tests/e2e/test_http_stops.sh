@@ -113,3 +113,38 @@ spent=$(a "SELECT sum(cost) FROM ledger")
 awk -v s="$spent" 'BEGIN { exit !(s <= 0.01) }' || fail "a limit in --extra, budget 0.01: the server counts $spent"
 generate unbound "$dir/p.jsonl" --extra '{"max_tokens":null}' --budget 1
 [ "$code" = 2 ] || fail "a budget without a limit of tokens: exit code $code"
+
+# two runs that make the same samples notice it, and count what both have paid
+start_server twice --latency-ms 50-100
+for run in 1 2; do
+    # shellcheck disable=SC2086
+    $decant generate-traces --teacher "$url" --prompts "$dir/p.jsonl" --corpus "$dir/twice.db" $prices \
+        --seed 3 --canary 0 --concurrency 4 >"$dir/twice.out" 2>>"$dir/twice.err" &
+    echo $! >"$dir/pid$run"
+done
+codes=
+for run in 1 2; do
+    code=0
+    wait "$(cat "$dir/pid$run")" || code=$?
+    codes="$codes $code"
+done
+stop_server
+case $codes in
+*3*) ;;
+*) fail "two runs of the same samples: exit codes$codes" ;;
+esac
+grep -q 'another process makes the same samples' "$dir/twice.err" || fail "two runs: $(cat "$dir/twice.err")"
+audit twice twice
+same "$(a 'SELECT count(*) FROM ledger')" "$(q twice 'SELECT (SELECT count(*) FROM traces) + (SELECT count(*) FROM failures)')" \
+    "answers of two runs that are accounted for"
+off=$(a "SELECT abs((SELECT sum(cost) FROM ledger) - (SELECT sum(cost_usd) FROM c.traces) -
+    (SELECT sum(cost_usd) FROM c.failures)) > 1e-9")
+same "$off" 0 "what two runs cost"
+
+# whoever reads what it prints may go away
+start_server pipe --latency-ms 20-40
+{ DECANT_QUIET=0 $decant generate-traces --teacher "$url" --prompts "$dir/p.jsonl" --corpus "$dir/pipe.db" \
+    --canary 0 2>&1 >/dev/null; echo $? >"$dir/pipe.code"; } | true
+stop_server
+same "$(cat "$dir/pipe.code")" 0 "exit code without a reader"
+same "$(q pipe 'SELECT count(*) FROM traces')" 150 "traces without a reader"
