@@ -280,12 +280,13 @@ static void test_random_bytes(void **state)
 {
     struct fixture *f = *state;
     static const char *const good[] = {
-        "[{\"prompt\": \"a \\u00e9\", \"messages\": [{\"role\": \"user\", \"content\": \"x\"}, "
-        "{\"role\": \"assistant\", \"content\": \"<think>a</think>b\"}], \"answer\": \"7\"}, "
-        "{\"problem\": \"b\", \"generations\": [\"c</think>d\", \"e\"], \"answer\": 4}]",
+        ("[{\"prompt\": \"a \\u00e9\", \"messages\": [{\"role\": \"user\", \"content\": \"x\"}, "
+         "{\"role\": \"assistant\", \"content\": \"<think>a</think>b\"}], \"answer\": \"7\"}, "
+         "{\"problem\": \"b\", \"generations\": [\"c</think>d\", \"e\"], \"answer\": 4}]"),
         "prompt,answer,completion\n\"a \"\"q\"\"\",7,\"x</think>\n7\"\nb,c,d\n",
-        "{\"conversations\": [{\"from\": \"human\", \"value\": \"q\"}, {\"from\": \"gpt\", "
-        "\"value\": \"r\"}], \"request\": {\"teacher\": \"t\"}, \"sample_index\": 3}\n"};
+        /* in parentheses, lest it look like a forgotten comma */
+        ("{\"conversations\": [{\"from\": \"human\", \"value\": \"q\"}, {\"from\": \"gpt\", "
+         "\"value\": \"r\"}], \"request\": {\"teacher\": \"t\"}, \"sample_index\": 3}\n")};
     unsigned seed = 9;
     open_new(f);
     for (int i = 0; i < 600; i++) {
