@@ -68,6 +68,7 @@ struct http_run {
     bool cost_known;
     double cost;                /* of this run */
     int64_t n_unpriced;         /* answers whose cost is not known */
+    int64_t n_no_logprobs;      /* answers without them, though they were asked for */
     struct missing_sample held; /* taken, but the budget has no room for it yet */
     bool has_held;
     int held_tries;

@@ -47,6 +47,8 @@ static err_code make_extra(struct http_run *r, const struct http_answer *a, bool
         rc = buf_printf(b, e, "%s\"first_byte_ms\":%.0f", b->len > 1 ? "," : "", a->first_byte_ms);
     if (!rc && a->n_tries > 1)
         rc = buf_printf(b, e, "%s\"tries\":%d", b->len > 1 ? "," : "", a->n_tries);
+    if (!rc && a->reply.maybe_doubled)
+        rc = buf_printf(b, e, "%s\"maybe_doubled\":true", b->len > 1 ? "," : "");
     if (!rc && bound) /* the server reported no tokens */
         rc = buf_printf(b, e, "%s\"cost\":\"at most\"", b->len > 1 ? "," : "");
     return rc ? rc : buf_str(b, "}", e);
@@ -139,6 +141,7 @@ static err_code take_trace(struct http_run *r, const struct flight *f, const str
     r->n_in_a_row = 0;
     r->t_answer = clock_now();
     r->n_unpriced += bound;
+    r->n_no_logprobs += r->job.o->n_logprobs > 0 && !a->reply.has_logprobs;
     err_code rc = store(r, f, a, usd, bound, &v, e);
     if (rc)
         return rc;

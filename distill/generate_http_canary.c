@@ -2,7 +2,8 @@
 
 #include <stdio.h>
 
-/* Once an endpoint is fit, the others have so long to show it before the run begins. */
+/* Once an endpoint is fit, the others have so long to show it before the run begins; once all are
+ * found unfit, what is on its way has so long to end. */
 #define CANARY_PATIENCE_SECONDS 60.0
 
 err_code run_canary_open(struct http_run *r, struct err *e)
@@ -68,10 +69,13 @@ static err_code decide(struct http_run *r, struct err *e)
         n_open += s == CANARY_OPEN && r->canaries[i].n_asked;
         n_fit += s == CANARY_FIT;
     }
-    if (n_fit && !r->t_canary)
+    bool none = !n_fit && !n_unasked && !n_open;
+    if ((n_fit || none) && !r->t_canary)
         r->t_canary = clock_now() + CANARY_PATIENCE_SECONDS;
     if (n_open && (!n_fit || clock_now() < r->t_canary))
         return ERR_OK;
+    if (none && r->n_flying && clock_now() < r->t_canary)
+        return ERR_OK; /* what is on its way was asked for, and costs */
     r->running = true;
     return n_fit || n_unasked ? ERR_OK : none_fit(r, e);
 }

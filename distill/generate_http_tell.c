@@ -145,6 +145,9 @@ void tell_end(struct http_run *r)
         if (s.n_traces || s.n_failures)
             tell_endpoint(&s);
     }
+    if (r->n_no_logprobs)
+        log_warn("%lld answers came without the log-probabilities that were asked for",
+                 (long long)r->n_no_logprobs);
     if (r->n_unpriced)
         log_warn("%lld answers came without token counts: their cost is counted as the most that "
                  "their text can have cost",

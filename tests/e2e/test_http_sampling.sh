@@ -62,7 +62,7 @@ same "$(q shards 'SELECT count(*) FROM traces')" 125 "traces with other paramete
 stop_server
 
 # the canary: who does not think, or is not there, is named and left out; its answers are traces
-start_server dull --share no_think=1
+start_server dull --share no_think=1 --latency-ms 1-60
 dull=$url dull_pid=$server_pid
 start_server bright
 generate canary "$dir/p.jsonl" --teacher "$dull" --teacher http://127.0.0.1:9/v1 --teacher-model r1 --canary 3
@@ -77,6 +77,7 @@ url=$dull
 generate none "$dir/p.jsonl" --canary 3
 same "$code" 1 "nobody fit: $(tail -n 3 "$dir/none.err")"
 same "$(q none 'SELECT count(*) FROM traces')" 3 "traces of a canary that failed"
+[ "$(q none 'SELECT sum(cost_usd) > 0.000035 FROM failures')" = 1 ] || fail "the repeats of a canary that failed cost nothing"
 [ "$(wc -l <"$dir/dull.ledger")" -le 10 ] || fail "a canary that failed went on asking"
 kill "$dull_pid"
 start_server ignores --ignore-seed
@@ -84,8 +85,16 @@ DECANT_QUIET=0 generate seeds "$dir/p.jsonl" --limit 9 --canary 3
 grep -q 'seed not honoured' "$dir/seeds.err" || fail "a seed that is not honoured: $(cat "$dir/seeds.err")"
 stop_server
 start_server honours
+honours=$url honours_pid=$server_pid
 DECANT_QUIET=0 generate seeds "$dir/p.jsonl" --samples 2 --limit 9 --canary 3
 grep -q 'seed honoured' "$dir/seeds.err" || fail "a seed that is honoured: $(cat "$dir/seeds.err")"
+
+# log-probabilities that do not come are missed
+start_server silent --no-logprobs
+generate silent "$dir/p.jsonl" --limit 5 --logprobs 3
+grep -q '5 answers came without the log-probabilities' "$dir/silent.err" || fail "log-probabilities: $(cat "$dir/silent.err")"
+stop_server
+url=$honours server_pid=$honours_pid server_name=honours
 
 # no model's name is needed where one is served; a bad file of prompts leaves no corpus
 generate named "$dir/p.jsonl" --limit 1 --json
