@@ -70,7 +70,6 @@ every_third() { # from the Nth fault on, with this form
         esac
     done
 }
-all=
 for i in 0 1 2; do # most of the time is spent waiting before the next try
     every_third $i "" &
     all="$all $!"

@@ -29,7 +29,6 @@ every_third() { # from the Nth fault on
         stop_server
     done
 }
-all=
 for i in 0 1 2; do
     every_third $i &
     all="$all $!"
