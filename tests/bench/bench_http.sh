@@ -2,7 +2,8 @@
 # generate-traces over HTTP: against the ideal of a server that takes 200 ms, against a Python asyncio
 # client of open-r1's logic on a server that answers at once (short answers, and streams of 2,000
 # tokens), and its memory with 1,000 streams of 30,000 tokens, which come at 300 tokens a second each.
-# PART=latency, short, long or memory runs one.
+# PART=latency, short, long or memory runs one. OPEN_R1=.../scripts/generate_reasoning.py runs that
+# program itself too (it needs datasets, aiofiles and uvloop), with whole answers, which is all it can.
 set -eu
 cd "$(dirname "$0")/../.."
 export DECANT="${DECANT:-build/decant}" BUILD="${BUILD:-build}"
@@ -58,6 +59,21 @@ peers() { # prompts, samples, forms: decant's numbers stand in $took, $cpu, $n
     done
 }
 
+open_r1() { # decant's numbers stand in $took, $cpu, $n
+    our_took=$took our_cpu=$cpu our_n=$n
+    mkdir "$dir/dataset"
+    cp "$dir/p.jsonl" "$dir/dataset/train.jsonl"
+    address=${url#http://}
+    timed env HF_HUB_OFFLINE=1 "$python" "$OPEN_R1" --dataset-name "$dir/dataset" --prompt-column prompt \
+        --uuid-column prompt --output-file "$dir/open-r1.jsonl" --num-generations 4 --max-concurrent 1000 \
+        --prompt-template '{prompt}' --api-addr "${address%/v1}"
+    n=$((4 * $(wc -l <"$dir/open-r1.jsonl")))
+    say "  open-r1's generate_reasoning.py"
+    t=$took c=$cpu m=$n
+    took=$our_took cpu=$our_cpu n=$our_n
+    against "$t" "$m" "$c"
+}
+
 if part latency; then
     prompts 25000 >"$dir/p.jsonl"
     start_server latency --latency-ms 195-205
@@ -74,6 +90,7 @@ if part short; then
     ours whole "$dir/p.jsonl" --samples 4 --no-stream
     say "short answers, whole (goal 2,000/s)"
     peers "$dir/p1000.jsonl" 4 whole.jsonl whole.db
+    [ -z "${OPEN_R1:-}" ] || open_r1
     ours stream "$dir/p.jsonl" --samples 4
     say "short answers, streamed (goal 2,000/s)"
     peers "$dir/p1000.jsonl" 4 stream.jsonl stream.db
