@@ -5,7 +5,8 @@ server=${BUILD:-build}/tests/server/teacher
 [ -x "$server" ] || { echo "no $server: make test builds it"; exit 77; }
 dir=$(mktemp -d)
 : >"$dir/servers"
-trap 'kill -9 $(cat "$dir/servers") 2>/dev/null || true; rm -rf "$dir"' EXIT
+all= # what runs in the background
+trap 'kill -9 $all 2>/dev/null || true; kill -9 $(cat "$dir/servers") 2>/dev/null || true; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM
 export DECANT_QUIET=1
 unset DECANT_API_KEY
