@@ -1,11 +1,10 @@
 /* decant: picks the command. */
 #include "cli/cli.h"
+#include "core/tensor/cpu/startup.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static void usage(FILE *f)
 {
@@ -30,21 +29,9 @@ static int finish(int code)
     return code;
 }
 
-/* Threads that wait for one another spin for a short time only. libgomp's default, some
- * milliseconds, starves the very thread that is waited for when other programs use the cores
- * (docs/performance.md, "Busy machines"). It reads its settings while it is loaded, before main: so
- * the program starts itself once more, as the same process. What the user has set stays. */
-static void wait_briefly(char **argv)
-{
-    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY"))
-        return;
-    if (!setenv("GOMP_SPINCOUNT", "5000", 1))
-        execv("/proc/self/exe", argv); /* where that fails, all works as before, only slower */
-}
-
 int main(int argc, char **argv)
 {
-    wait_briefly(argv);
+    cpu_startup(argv);
     if (argc < 2) {
         usage(stderr);
         return CLI_USAGE;

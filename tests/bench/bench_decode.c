@@ -4,6 +4,7 @@
  * random one of its shape stands in.
  *
  *     build/tests/bench/bench_decode [threads] [passes]   (from the top of the tree) */
+#include "core/tensor/cpu/startup.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/rng.h"
@@ -216,6 +217,7 @@ static double token_work(const struct teacher_config *c, double n_cached)
 
 int main(int argc, char **argv)
 {
+    cpu_startup(argv);
     struct err e = {0};
     char random_dir[] = "/tmp/decant-bench-XXXXXX", path[256];
     const char *dir = TINY_R1;

@@ -2,6 +2,7 @@
  * OpenBLAS called directly, memory read at full speed, multiply-adds in registers. */
 #include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "core/tensor/cpu/startup.h"
 #include "core/tensor/cpu/cpu.h"
 
 #include <cblas.h>
@@ -132,8 +133,10 @@ static void bench_rowwise(struct device *d, enum dtype dtype, int64_t T, int64_t
     mem_free(row);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    (void)argc;
+    cpu_startup(argv);
     struct device *d;
     if (device_open("cpu", 0, &d, NULL))
         return 1;

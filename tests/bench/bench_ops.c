@@ -1,5 +1,6 @@
 /* Attention as a share of the multiply-add peak, element-wise operations as a share of memory
  * speed, both measured in the same run. */
+#include "core/tensor/cpu/startup.h"
 #include "core/base/rng.h"
 #include "tests/bench/peaks.h"
 
@@ -136,8 +137,10 @@ static void bench_memory(struct device *d, double bandwidth)
     mem_free(targets);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    (void)argc;
+    cpu_startup(argv);
     struct device *d;
     if (device_open("cpu", 0, &d, NULL))
         return 1;

@@ -8,6 +8,7 @@
  * Without --layers as many as both sides fit in the memory that is free, at most 24; without
  * --recompute two thirds of them compute their feed-forward again. Skips the
  * comparison (and says so) when PyTorch is absent. */
+#include "core/tensor/cpu/startup.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/rng.h"
@@ -192,6 +193,7 @@ static void print_measured(const char *who, const struct measured *m)
 
 int main(int argc, char **argv)
 {
+    cpu_startup(argv);
     struct setup s = {.n_layers = 0, .n_tokens = 2048, .n_steps = 2, .n_recompute = -1};
     for (int i = 1; i < argc; i++) {
         int64_t v = i + 1 < argc ? atoll(argv[i + 1]) : 0;
