@@ -35,6 +35,25 @@ INLINE v4 v_fold4(vf v)
     return _mm256_castps256_ps128(h) + _mm256_extractf128_ps(h, 1);
 }
 
+/* v_fold4 and v4_sums of a whole tile, to the bit, with half as many shuffles: quarter i of the
+ * result is the sums of s[i][0..3]. */
+#define V_FOLD_TILE
+INLINE vf v_fold_tile(vf s[4][4])
+{
+    vf f[4]; /* of column j: quarter i is s[i][j] folded to four lanes */
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        vf a = _mm512_shuffle_f32x4(s[0][j], s[1][j], 0x44) +
+               _mm512_shuffle_f32x4(s[0][j], s[1][j], 0xEE);
+        vf b = _mm512_shuffle_f32x4(s[2][j], s[3][j], 0x44) +
+               _mm512_shuffle_f32x4(s[2][j], s[3][j], 0xEE);
+        f[j] = _mm512_shuffle_f32x4(a, b, 0x88) + _mm512_shuffle_f32x4(a, b, 0xDD);
+    }
+    vf ab = _mm512_unpacklo_ps(f[0], f[1]) + _mm512_unpackhi_ps(f[0], f[1]);
+    vf cd = _mm512_unpacklo_ps(f[2], f[3]) + _mm512_unpackhi_ps(f[2], f[3]);
+    return _mm512_shuffle_ps(ab, cd, 0x44) + _mm512_shuffle_ps(ab, cd, 0xEE);
+}
+
 INLINE vf v_sqrt(vf v)
 {
     return _mm512_sqrt_ps(v);

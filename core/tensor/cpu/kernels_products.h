@@ -78,22 +78,38 @@ struct nt_args {
     unsigned part;
 };
 
+/* n sums to y. */
+INLINE void nt_store(const int n, v4 sums, float *y, bool add)
+{
+    if (add) {
+        v4 old = {0};
+        memcpy(&old, y, (size_t)n * sizeof *y);
+        sums += old;
+    }
+    memcpy(y, &sums, (size_t)n * sizeof *y);
+}
+
 /* The lanes of a tile's sums, folded, to y. */
 INLINE void nt_reduce(const int m, const int n, vf s[4][4], float *y, int64_t ld_y, bool add)
 {
+#ifdef V_FOLD_TILE
+    if (m == 4 && n == 4) {
+        v4 rows[4];
+        vf all = v_fold_tile(s);
+        memcpy(rows, &all, sizeof rows);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+            nt_store(4, rows[i], y + i * ld_y, add);
+        return;
+    }
+#endif
 #pragma GCC unroll 4
     for (int i = 0; i < m; i++, y += ld_y) {
         v4 f[4];
 #pragma GCC unroll 4
         for (int j = 0; j < 4; j++)
             f[j] = v_fold4(s[i][j % n]);
-        v4 sums = v4_sums(f[0], f[1], f[2], f[3]);
-        if (add) {
-            v4 old = {0};
-            memcpy(&old, y, (size_t)n * sizeof *y);
-            sums += old;
-        }
-        memcpy(y, &sums, (size_t)n * sizeof *y);
+        nt_store(n, v4_sums(f[0], f[1], f[2], f[3]), y, add);
     }
 }
 

@@ -33,6 +33,10 @@ void cpu_startup(char **argv)
     const char *core = cpu_blas_core(openblas_get_corename(), isa_avx512(), isa_avx2());
     again |= core && set_missing("OPENBLAS_CORETYPE", core);
 #endif
-    if (again)
-        execv("/proc/self/exe", argv);
+    char self[4096]; /* by its own name, which then is the process's too */
+    ssize_t n = again ? readlink("/proc/self/exe", self, sizeof self - 1) : -1;
+    if (n > 0) {
+        self[n] = 0;
+        execv(self, argv);
+    }
 }
