@@ -91,7 +91,8 @@ static bool run_peer(const char *script, const char *texts, const char *more, ch
     char command[700];
     *line = 0;
     snprintf(command, sizeof command,
-             "OMP_NUM_THREADS=1 python3 tests/bench/%s '%s' '%s' 2>/dev/null", script, texts, more);
+             "OMP_NUM_THREADS=1 \"${PYTHON:-python3}\" tests/bench/%s '%s' '%s' 2>/dev/null",
+             script, texts, more);
     FILE *p = popen(command, "r");
     bool ok = p && fgets(line, size, p);
     if (p)

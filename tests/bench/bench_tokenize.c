@@ -17,7 +17,7 @@ static double hf_rate(const char *dir, const char *file)
 {
     char command[2048], line[64] = "";
     snprintf(command, sizeof command,
-             "TOKENIZERS_PARALLELISM=false python3 -c '\n"
+             "TOKENIZERS_PARALLELISM=false \"${PYTHON:-python3}\" -c '\n"
              "import sys,time\n"
              "from tokenizers import Tokenizer\n"
              "t=Tokenizer.from_file(sys.argv[1]+\"/tokenizer.json\")\n"

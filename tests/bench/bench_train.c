@@ -146,7 +146,8 @@ static err_code ours(const struct setup *s, const char *config, struct measured 
 static int theirs(const struct setup *s, const char *config, int n_threads, struct measured *m)
 {
     char command[600];
-    snprintf(command, sizeof command, "python3 tests/bench/train_torch.py %s %lld %lld %d", config,
+    snprintf(command, sizeof command,
+             "\"${PYTHON:-python3}\" tests/bench/train_torch.py %s %lld %lld %d", config,
              (long long)s->n_tokens, (long long)s->n_steps, n_threads);
     FILE *f = popen(command, "r");
     if (!f)
