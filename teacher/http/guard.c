@@ -42,12 +42,13 @@ static bool is_word(unsigned char c)
     return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c >= 0x80;
 }
 
-/* The 8-gram that ends in the last word: has it been before? Each has one slot, which remembers the
- * last one there, so old ones are forgotten and the count comes out too low, never too high. */
+/* The 8-gram that ends in the last word: has it been before? Each has one slot, which remembers a
+ * byte of the last one there: old ones are forgotten, and one new one in 255 is taken for an old one,
+ * which LOOP_NEW makes up for many times over. */
 static void count_gram(struct loop_guard *g)
 {
     uint64_t mixed = (g->gram ^ g->gram >> 31) * 0x9E3779B97F4A7C15u;
-    uint16_t mark = (uint16_t)(mixed >> 48) | 1, *slot = &g->seen[mixed >> 16 & (SLOTS - 1)];
+    uint8_t mark = (uint8_t)((mixed >> 48) % 255 + 1), *slot = &g->seen[mixed >> 16 & (SLOTS - 1)];
     bool again = *slot == mark && g->gram_bytes >= LOOP_GRAM_BYTES;
     *slot = mark;
     g->score += again ? 1 : -LOOP_NEW;

@@ -33,7 +33,7 @@ struct loop_guard {
     uint64_t gram, words[LOOP_GRAM];
     size_t lengths[LOOP_GRAM], gram_bytes, n_words;
     int32_t score;
-    uint16_t *seen; /* 8 kB, from the first look on */
+    uint8_t *seen; /* 4 kB, from the first look on */
 };
 /* text: all of it so far; n grows from call to call. Looks every 512 bytes: at what is new, and at
  * the last 8 kB when the last 16 bytes stood in the 2 kB before. Without memory for 8-grams it goes

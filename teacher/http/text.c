@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { FIRST = 256, PAGE = 4096, MAPPED_FROM = 4 << 10 };
+enum { FIRST = 256, PAGE = 4096, MAPPED_FROM = 1 << 10 };
 
 #ifdef __linux__
 /* Moves the text to a mapping of cap bytes; its own is resized. */

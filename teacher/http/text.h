@@ -1,5 +1,5 @@
 /* text.h: text that grows as it arrives. Like struct buf, but made for a thousand long texts that
- * grow side by side: from 4 kB on the bytes lie in a mapping of their own, which grows in place or
+ * grow side by side: from 1 kB on the bytes lie in a mapping of their own, which grows in place or
  * moves without a copy, leaves no holes in the heap, and takes no memory where nothing was written.
  *
  *     struct text t = {0};

@@ -169,7 +169,7 @@ static err_code set_up(struct http_teacher *t, struct transfer *x, struct err *e
     SET(x->easy, CURLOPT_PREREQDATA, x);
     /* gzip's window is 32 kB a stream; brotli's and zstd's may be megabytes, times thousands. */
     SET(x->easy, CURLOPT_ACCEPT_ENCODING, "gzip");
-    SET(x->easy, CURLOPT_BUFFERSIZE, 8192L);
+    SET(x->easy, CURLOPT_BUFFERSIZE, 2048L); /* a stream has one, for tokens of 200 bytes */
     SET(x->easy, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
     SET(x->easy, CURLOPT_POST, 1L);
     return ok ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for a request");
