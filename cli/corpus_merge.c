@@ -29,9 +29,10 @@ static void print_notes(const struct merge_summary *s)
         log_warn("%lld prompt%s came with another gold answer than the corpus has; the old one was "
                  "kept",
                  (long long)s->n_conflicts, plural(s->n_conflicts));
-    if (s->n_conflicts || s->n_regold)
-        log_info("decant corpus verify judges their traces against the gold answers that are there "
-                 "now");
+    if (s->n_regold)
+        log_info("%lld prompt%s that were there got a gold answer; decant corpus verify judges the "
+                 "traces they had",
+                 (long long)s->n_regold, plural(s->n_regold));
 }
 
 static int run(int argc, char **argv)

@@ -282,6 +282,35 @@ static err_code merge_traces(struct merge *m, struct err *e)
     return rc;
 }
 
+/* Prompts (k.old there, k.new here) whose gold answers are not the same: what was said of their
+ * traces there does not hold here. */
+#define OTHER_GOLD                                                                                 \
+    " FROM temp.merge_prompts k CROSS JOIN other.prompts o ON o.id = k.old CROSS JOIN "            \
+    "main.prompts p ON p.id = k.new AND p.gold IS NOT o.gold "
+
+/* Traces that came without the verdict on their answer are judged against the gold answer here. */
+static err_code judge_anew(struct merge *m, struct err *e)
+{
+    struct corpus *c = m->c;
+    sqlite3_stmt *st = NULL;
+    bool row;
+    err_code rc = sql_prepare(
+        c->db, c->path,
+        "SELECT t.id, t.finish_reason, p.gold, t.answer, t.reasoning" OTHER_GOLD
+        "CROSS JOIN main.traces t ON t.prompt_id = p.id WHERE NOT EXISTS (SELECT 1 FROM "
+        "main.verdicts v WHERE v.trace_id = t.id AND v.kind = 'answer')",
+        &st, e);
+    while (!rc && !(rc = step(m, st, &row, e)) && row) {
+        struct verdicts v;
+        const char *gold = sql_text(st, 2), *answer = sql_text(st, 3), *reasoning = sql_text(st, 4);
+        verdict_judge(reasoning, sql_bytes(st, 4), answer, sql_bytes(st, 3), sql_text(st, 1), gold,
+                      sql_bytes(st, 2), &v);
+        rc = verdicts_store(c, sqlite3_column_int64(st, 0), &v, e);
+    }
+    sqlite3_finalize(st);
+    return rc;
+}
+
 /* What hangs on traces, prompts and requests. */
 static err_code merge_rest(struct merge *m, struct err *e)
 {
@@ -290,12 +319,16 @@ static err_code merge_rest(struct merge *m, struct err *e)
         "INSERT INTO main.verdicts (trace_id, kind, value, reason, version, created_at) SELECT "
         "k.new, v.kind, v.value, v.reason, v.version, v.created_at FROM temp.merge_traces k "
         "CROSS JOIN other.verdicts v ON v.trace_id = k.old WHERE v.kind <> '" DEDUP_KIND
-        "' ON CONFLICT (trace_id, kind) DO NOTHING;"
+        "' AND (v.kind <> 'answer' OR v.trace_id NOT IN (SELECT t.id" OTHER_GOLD
+        "CROSS JOIN other.traces t ON t.prompt_id = o.id)) ON CONFLICT (trace_id, kind) DO "
+        "NOTHING;"
         "INSERT INTO main.prompt_verdicts (prompt_id, kind, value, reason, version, created_at) "
         "SELECT k.new, v.kind, v.value, v.reason, v.version, v.created_at FROM "
         "other.prompt_verdicts v JOIN temp.merge_prompts k ON k.old = v.prompt_id WHERE "
         "v.kind <> '" DEDUP_KIND "' ON CONFLICT (prompt_id, kind) DO NOTHING",
         NULL, e);
+    if (!rc)
+        rc = judge_anew(m, e);
     if (!rc)
         rc = run(m,
                  "INSERT INTO main.logprobs (trace_id, format, k, n_tokens, data) SELECT x.new, "

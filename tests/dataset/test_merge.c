@@ -106,6 +106,8 @@ static void test_merge(void **state)
     assert_string_equal(ask(f, "SELECT count(*) FROM traces t WHERE NOT EXISTS (SELECT 1 FROM "
                                "verdicts v WHERE v.trace_id = t.id AND v.kind = 'answer')"),
                         "0");
+    /* wrong by the gold answer that it came with, right by the one that stays */
+    assert_string_equal(selected(f, "verdict = 'correct' AND prompt = 'b'", NULL), "b.0 b.2");
     assert_string_equal(ask(f, "PRAGMA journal_mode"), "wal");
     ok(f, corpus_check(f->c, &f->e));
     /* once more: nothing changes */
