@@ -144,12 +144,15 @@ static bool is_blank(const struct record *t)
     return true;
 }
 
-/* A CSV row: lines, until the quotes are even. */
+/* A CSV row: lines, until the quotes are even. A quote opens only where a field begins, or behind
+ * the one that closed it; elsewhere it is an error of its own row, and takes no other rows along.
+ */
 static err_code next_row(struct records *r, struct record *out, bool *more, struct err *e)
 {
     size_t from = r->at;
     int64_t line = r->line;
-    bool quoted = false;
+    int separator = r->format == RECORDS_TSV ? '\t' : ',';
+    bool quoted = false, may_open = true;
     for (;; r->at++) {
         int c;
         err_code rc = peek(r, &from, &c, e);
@@ -157,7 +160,11 @@ static err_code next_row(struct records *r, struct record *out, bool *more, stru
             return rc;
         if (c < 0 || (c == '\n' && !quoted))
             break;
-        quoted ^= c == '"';
+        if (c == '"' && (quoted || may_open)) {
+            quoted = !quoted;
+            may_open = true;
+        } else
+            may_open = c == separator;
         r->line += c == '\n';
     }
     if (quoted)

@@ -81,6 +81,13 @@ static void test_csv(void **state)
     opt.names.gold = "A";
     assert_int_equal(import(f, "c.txt", "A,Q\n9,ask\n", &opt, &sum), 0);
     assert_string_equal(ask(f, "SELECT gold FROM prompts WHERE text = 'ask'"), "9");
+    opt = (struct import_options){.skip_bad = true};
+    assert_int_equal(import(f, "d.csv",
+                            "prompt,answer\nhow long is a 5\" pipe,3\nsecond,4\n\"b\" \"c,5\n"
+                            "third,6\na 6\" thing,7\n",
+                            &opt, &sum),
+                     0);
+    assert_true(sum.n_lines == 5 && sum.n_bad == 3 && sum.n_added == 2);
     refused(f, "b.csv", "prompt,answer\nbad,1\n\"bad,2\n", "b.csv:3: a quoted field that does not");
     refused(f, "b.csv", "prompt,answer\nbad,1,2\n", "b.csv:2: more than the header's 2 fields");
     refused(f, "b.csv", "prompt,answer\nbad\n", "1 of the header's 2 fields");
