@@ -215,6 +215,20 @@ static err_code read_prompt(struct reading *r, const struct field_names *names)
 
 /* ---- the gold answer ---- */
 
+/* A number as short as it can be written: whole ones without an exponent, others with as many
+ * digits as tell it from its neighbours. */
+static void print_number(char *out, size_t size, double x)
+{
+    int n_digits = 15;
+    if (x == trunc(x)) {
+        snprintf(out, size, "%.0f", x);
+        return;
+    }
+    do
+        snprintf(out, size, "%.*g", n_digits, x);
+    while (strtod(out, NULL) != x && n_digits++ < 17);
+}
+
 static err_code set_gold(struct reading *r, const cJSON *v, const char *name, bool only_marked)
 {
     char number[64];
@@ -230,7 +244,7 @@ static err_code set_gold(struct reading *r, const cJSON *v, const char *name, bo
                        "%s: \"%s\" is a number that JSON readers round; write it as a string",
                        r->place, name);
     else
-        snprintf(number, sizeof number, "%.15g", v->valuedouble);
+        print_number(number, sizeof number, v->valuedouble);
     bool found = answer_gold(text, strlen(text), &span);
     bool whole = !found || !strcmp(span.rule, "whole");
     if (only_marked && whole)

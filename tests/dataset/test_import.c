@@ -119,6 +119,15 @@ static void test_fields(void **state)
     assert_string_equal(
         ask(f, "SELECT text || '=' || coalesce(gold, '-') FROM prompts ORDER BY id"),
         "Add.\n\n1+1=-; hello=3; hi=-; m=\\frac12; n=-");
+    assert_int_equal(import(f, "n.jsonl",
+                            "{\"prompt\":\"n1\",\"answer\":9007199254740991}\n"
+                            "{\"prompt\":\"n2\",\"answer\":1234567.123456789}\n"
+                            "{\"prompt\":\"n3\",\"answer\":-0.1}\n"
+                            "{\"prompt\":\"n4\",\"answer\":1e15}\n",
+                            &opt, &sum),
+                     0);
+    assert_string_equal(ask(f, "SELECT gold FROM prompts WHERE source = 'n.jsonl' ORDER BY id"),
+                        "9007199254740991; 1234567.123456789; -0.1; 1000000000000000");
     opt.names.prompt = "in.q.1";
     opt.names.gold = "reward.truth";
     assert_int_equal(import(f, "b.jsonl",
