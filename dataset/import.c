@@ -204,25 +204,36 @@ static struct corpus_trace trace_of(const struct item *item, const struct item_t
 }
 
 /* judged: the entry's verdicts are against the gold answer that the corpus has. */
+static err_code add_trace(struct import *m, struct entry *x, const struct corpus_trace *t, int i,
+                          bool judged, bool *added, struct err *e)
+{
+    int64_t id;
+    return judged ? corpus_add_judged(m->c, t, &x->verdicts[i], &id, added, e)
+                  : corpus_add_trace(m->c, t, &id, added, NULL, e);
+}
+
 static err_code store_traces(struct import *m, struct entry *x, int64_t prompt_id, bool new_prompt,
                              bool judged, struct err *e)
 {
     const struct item *item = &x->item;
-    int64_t request = 0, id;
+    int64_t request = 0;
     err_code rc = request_id(m, &x->request, &request, e);
     for (int i = 0; i < item->n_traces && !rc; i++) {
         struct corpus_trace t = trace_of(item, &item->traces[i]);
         bool there = false, added = false;
+        bool own_place = item->request && item->sample_index >= 0 && item->n_traces == 1;
         t.prompt_id = prompt_id;
         t.request_id = request;
-        t.sample_index = i;
-        if (item->request && item->sample_index >= 0 && item->n_traces == 1)
-            t.sample_index = item->sample_index;
-        else if (!new_prompt || i > 0)
+        t.sample_index = own_place ? item->sample_index : i;
+        if (!own_place && (!new_prompt || i > 0))
             rc = place_sample(m, &t, &there, &t.sample_index, e);
         if (!rc && !there)
-            rc = judged ? corpus_add_judged(m->c, &t, &x->verdicts[i], &id, &added, e)
-                        : corpus_add_trace(m->c, &t, &id, &added, NULL, e);
+            rc = add_trace(m, x, &t, i, judged, &added, e);
+        if (!rc && own_place && !added) { /* by this text, or by another one */
+            rc = place_sample(m, &t, &there, &t.sample_index, e);
+            if (!rc && !there)
+                rc = add_trace(m, x, &t, i, judged, &added, e);
+        }
         m->sum->n_traces += added;
         m->sum->n_traces_there += !added;
     }

@@ -256,6 +256,25 @@ static void test_there_and_back(void **state)
     buf_dispose(&text);
 }
 
+/* Two machines' exports of one prompt, request and sample: another text is not lost. */
+static void test_a_place_that_is_taken(void **state)
+{
+    struct fixture *f = *state;
+    struct import_options opt = {.traces = true};
+    struct import_summary sum;
+    static const char line[] = "{\"prompt\":\"p\",\"completion\":\"%s\",\"sample_index\":0,"
+                               "\"request\":{\"teacher\":\"t\"}}\n";
+    char text[400];
+    int n = snprintf(text, sizeof text, line, "one");
+    snprintf(text + n, sizeof text - (size_t)n, line, "two");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(import(f, "t.jsonl", text, &opt, &sum), 0);
+        assert_true(sum.n_traces == (i ? 0 : 2) && sum.n_traces_there == (i ? 2 : 0));
+        assert_string_equal(ask(f, "SELECT answer || sample_index FROM traces ORDER BY id"),
+                            "one0; two1");
+    }
+}
+
 /* A file of some megabytes over three threads: the same as over one; bad records are counted. */
 static void test_many_records(void **state)
 {
@@ -343,10 +362,15 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_arrays),         T(test_csv),
-        T(test_fields),         T(test_traces),
-        T(test_there_and_back), T(test_many_records),
-        T(test_random_bytes),   T(test_an_empty_corpus_is_not_left_behind),
+        T(test_arrays),
+        T(test_csv),
+        T(test_fields),
+        T(test_traces),
+        T(test_there_and_back),
+        T(test_a_place_that_is_taken),
+        T(test_many_records),
+        T(test_random_bytes),
+        T(test_an_empty_corpus_is_not_left_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
