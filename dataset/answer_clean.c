@@ -92,7 +92,9 @@ static bool command(struct cleaner *c)
             return thin_space(c);
         case ' ':
             return put(c, " ");
-        case '!':
+        case '!': /* white space has no meaning in mathematics: "11,\! 111" */
+            while (c->s < c->end && *c->s == ' ')
+                c->s++;
             return true;
         case '(':
         case ')':

@@ -56,8 +56,12 @@ static size_t separator(const struct lexer *l, const char *s, const char *end)
 {
     static const char *const sure[] = {"{,}", ",\\!", "\\!,", "\\,", "{\\,}", "\u2009", "\u202F"};
     for (size_t i = 0; i < sizeof sure / sizeof *sure; i++)
-        if (starts(s, end, sure[i]))
-            return strlen(sure[i]);
+        if (starts(s, end, sure[i])) {
+            size_t n = strlen(sure[i]);
+            while (i == 1 && s + n < end && s[n] == ' ') /* ",\! 111" */
+                n++;
+            return n;
+        }
     return s < end && *s == ',' && l->n_brackets <= 0;
 }
 
