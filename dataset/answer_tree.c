@@ -125,6 +125,20 @@ static enum answer_verdict ordered(struct matcher *m, const struct items *a, con
     return all == ANSWER_CORRECT ? correct(m) : unknown(m, doubt);
 }
 
+static bool in_braces(struct part p)
+{
+    return kind_of(p) == EXPR_SEQUENCE && part_node(p)->open == '{';
+}
+
+/* One of a set with one of another. Here a set is not its one element: {{1}, 2} is not {1, 2}. */
+static enum answer_verdict compare_elements(struct matcher *m, struct part a, struct part b)
+{
+    if (in_braces(a) != in_braces(b) && kind_of(a) != EXPR_ASSIGNMENT &&
+        kind_of(b) != EXPR_ASSIGNMENT)
+        return unknown(m, "a set against its element");
+    return part_compare(m, a, b);
+}
+
 /* As sets: each in the other. Elements that repeat count once in {}; elsewhere, as in roots with
  * their multiplicity, nothing is claimed. */
 static enum answer_verdict unordered(struct matcher *m, const struct items *a,
@@ -137,8 +151,8 @@ static enum answer_verdict unordered(struct matcher *m, const struct items *a,
             enum answer_verdict v = ANSWER_WRONG;
             bool unsure = false;
             for (int k = 0; k < to->n && v != ANSWER_CORRECT; k++) {
-                v = side ? part_compare(m, to->part[k], from->part[i])
-                         : part_compare(m, from->part[i], to->part[k]);
+                v = side ? compare_elements(m, to->part[k], from->part[i])
+                         : compare_elements(m, from->part[i], to->part[k]);
                 unsure = unsure || v == ANSWER_UNKNOWN;
             }
             if (v == ANSWER_CORRECT)
