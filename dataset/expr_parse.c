@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 static uint16_t parse_series(struct expr_parser *p, int separator, enum expr_kind kind,
                              uint16_t (*parse)(struct expr_parser *))
@@ -111,6 +112,19 @@ static uint16_t parse_unit(struct expr_parser *p, uint16_t n)
     return unit;
 }
 
+/* "x^2 where x = 3": what follows is no value of what stands before. */
+static bool is_condition(const char *s, size_t n)
+{
+    static const char *const words[] = {"if", "when", "where", "for", "with", "given", "unless"};
+    size_t len = 0;
+    while (len < n && isalpha((unsigned char)s[len]))
+        len++;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (len == strlen(words[i]) && !strncasecmp(s, words[i], len))
+            return true;
+    return false;
+}
+
 /* What an assignment gives a value to: "x =", "f(x) =", "(x, y) =", "\text{Area} =", "x \in".
  * *name 0 for words; *op: 'v' a variable, 'f' anything that may be left out. Moves past the "=".
  * False, and nothing moves, when the statement begins otherwise. */
@@ -142,6 +156,8 @@ static bool scan_name(struct expr_parser *p, uint32_t *name, char *op)
     bool words = false;
     int depth = 0;
     for (t = p->tok; t->kind && t->kind != TOKEN_RELATION && t->kind != ',' && depth >= 0; t++) {
+        if (t->kind == TOKEN_TEXT && is_condition(p->t->text + t->at, t->n))
+            return false;
         words = words || t->kind == TOKEN_TEXT || t->kind == TOKEN_SYMBOL;
         depth += t->kind == '(' || t->kind == '{' || t->kind == '[';
         depth -= t->kind == ')' || t->kind == '}' || t->kind == ']';
