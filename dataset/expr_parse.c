@@ -149,7 +149,7 @@ static bool scan_name(struct expr_parser *p, uint32_t *name, char *op)
     } else
         t = NULL;
     bool in = t && t->kind == TOKEN_RELATION && t->op == 'e' && *op == 'v';
-    if (t && t->kind == TOKEN_RELATION && (t->op == '=' || in)) {
+    if (t && t->kind == TOKEN_RELATION && (t->op == '=' || t->op == '~' || in)) {
         p->tok = t + 1;
         return true;
     }
@@ -162,7 +162,7 @@ static bool scan_name(struct expr_parser *p, uint32_t *name, char *op)
         depth += t->kind == '(' || t->kind == '{' || t->kind == '[';
         depth -= t->kind == ')' || t->kind == '}' || t->kind == ']';
     }
-    if (!words || t->kind != TOKEN_RELATION || t->op != '=')
+    if (!words || t->kind != TOKEN_RELATION || (t->op != '=' && t->op != '~'))
         return false;
     *name = 0;
     *op = 'f';
