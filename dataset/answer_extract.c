@@ -382,6 +382,45 @@ static bool find_displayed(const char *text, size_t n, struct answer_span *out)
     return false;
 }
 
+/* The word that begins at s, in lower case; "" when it is none or a long one. */
+static void read_word(const char *s, const char *end, char word[16])
+{
+    size_t n = 0;
+    while (s + n < end && isalpha((unsigned char)s[n]))
+        n++;
+    n = n < 16 ? n : 0;
+    for (size_t i = 0; i < n; i++)
+        word[i] = (char)tolower((unsigned char)s[i]);
+    word[n] = 0;
+}
+
+/* What the words around a lone number make of it: "2.5 million" and "20 percent" are taken as a
+ * whole, *to moves; false for "3 dozen", "10 times as many", "ten minus 3". */
+static bool take_words(struct line l, const char *from, const char **to)
+{
+    char word[16];
+    struct answer_value v;
+    const char *s = from, *end = *to;
+    while (s > l.s && s[-1] == ' ')
+        s--;
+    while (s > l.s && isalpha((unsigned char)s[-1]))
+        s--;
+    read_word(s, from, word);
+    if (unit_changes(word) || !strcmp(word, "times"))
+        return false;
+    while (end < l.end && *end == ' ')
+        end++;
+    read_word(end, l.end, word);
+    end += strlen(word);
+    bool percent = !strcmp(word, "percent");
+    if (percent || unit_changes(word)) {
+        if (!answer_parse(from, (size_t)(end - from), &v))
+            return false;
+        *to = end;
+    }
+    return strcmp(word, "times") != 0 || end == l.end || *end != ' ';
+}
+
 /* The one number of the last line, when it has just one and is not hedged. */
 static bool find_only_number(const char *text, size_t n, struct answer_span *out)
 {
@@ -427,7 +466,7 @@ static bool find_only_number(const char *text, size_t n, struct answer_span *out
     if (memchr(l.s, '\\', (size_t)(before - l.s)) || memchr(after, '\\', (size_t)(l.end - after)) ||
         (after < l.end && strchr("-+/^=<>", *after)))
         return false;
-    return set_span(out, first, last, "only number");
+    return take_words(l, first, &last) && set_span(out, first, last, "only number");
 }
 
 /* The whole text, when it is one line and nothing but a value or a word. */

@@ -4,58 +4,28 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Words that are no unit after a number: they change its value or leave it open. */
+/* Words after a number that make another one of it: "3 quarters", "2.5 million". */
+static const char *const changing[] = {
+    "half",        "halves",   "third",    "thirds",      "fourth",      "fourths",    "quarter",
+    "quarters",    "fifth",    "fifths",   "sixth",       "sixths",      "seventh",    "eighth",
+    "eighths",     "ninth",    "tenth",    "tenths",      "hundredth",   "hundredths", "thousandth",
+    "thousandths", "dozen",    "dozens",   "score",       "gross",       "squared",    "cubed",
+    "plus",        "minus",    "over",     "point",       "divided",     "multiplied", "remainder",
+    "mod",         "modulo",   "pi",       "factorial",   "th",          "st",         "nd",
+    "rd",          "hundred",  "hundreds", "thousand",    "thousands",   "million",    "millions",
+    "billion",     "billions", "trillion", "quadrillion", "quintillion", "lakh",       "lakhs",
+    "crore",       "crores",   "grand",    "mil",         "mln",         "bln",        "mn",
+    "bn",          "tn",       "k",        "tens",
+};
+
+/* Others that are no unit after a number: they leave its value open. */
 static const char *const not_units[] = {
-    "and",        "or",
-    "to",         "times",
-    "plus",       "minus",
-    "over",       "point",
-    "half",       "halves",
-    "third",      "thirds",
-    "fourth",     "fourths",
-    "quarter",    "quarters",
-    "fifth",      "fifths",
-    "sixth",      "sixths",
-    "seventh",    "eighth",
-    "eighths",    "ninth",
-    "tenth",      "tenths",
-    "hundredth",  "hundredths",
-    "dozen",      "dozens",
-    "score",      "gross",
-    "squared",    "cubed",
-    "sqrt",       "root",
-    "pi",         "sin",
-    "cos",        "tan",
-    "log",        "ln",
-    "exp",        "mod",
-    "modulo",     "not",
-    "no",         "more",
-    "less",       "fewer",
-    "than",       "remainder",
-    "about",      "but",
-    "if",         "when",
-    "because",    "is",
-    "are",        "was",
-    "then",       "where",
-    "with",       "except",
-    "out",        "factorial",
-    "infinity",   "hundreds",
-    "thousands",  "millions",
-    "base",       "divided",
-    "multiplied", "power",
-    "into",       "as",
-    "versus",     "vs",
-    "th",         "st",
-    "nd",         "rd",
-    "by",         "below",
-    "under",      "negative",
-    "tens",       "theta",
-    "alpha",      "beta",
-    "thousandth", "thousandths",
-    "billions",   "approximately",
-    "hundred",    "thousand",
-    "million",    "billion",
-    "trillion",
+    "and",           "or",   "to",     "times", "sqrt",     "root",     "sin",   "cos",   "tan",
+    "log",           "ln",   "exp",    "not",   "no",       "more",     "less",  "fewer", "than",
+    "about",         "but",  "if",     "when",  "because",  "is",       "are",   "was",   "then",
+    "where",         "with", "except", "out",   "infinity", "base",     "power", "into",  "as",
+    "versus",        "vs",   "by",     "below", "under",    "negative", "theta", "alpha", "beta",
+    "approximately",
 };
 
 /* Short units. Only these may stand without a space after the number, since "5ab" may be a product.
@@ -81,9 +51,14 @@ bool unit_is_short(const char *word)
     return is_in(word, short_units, sizeof short_units / sizeof *short_units);
 }
 
+bool unit_changes(const char *word)
+{
+    return is_in(word, changing, sizeof changing / sizeof *changing);
+}
+
 bool unit_is_none(const char *word)
 {
-    return is_in(word, not_units, sizeof not_units / sizeof *not_units);
+    return unit_changes(word) || is_in(word, not_units, sizeof not_units / sizeof *not_units);
 }
 
 /* The next word of letters or digits in lower case, by its usual short form; false at the end. */

@@ -33,6 +33,9 @@ bool unit_is_short(const char *word);
 /* Is word one that changes a number's value or leaves it open, such as "dozen" or "or"? */
 bool unit_is_none(const char *word);
 
+/* Of these, is it one that makes another number of the one before it, such as "dozen"? */
+bool unit_changes(const char *word);
+
 /* Are two units the same words, plurals and usual abbreviations aside, or is one the beginning of
  * the other ("dollars" of "dollars per hour")? dataset/answer_unit.c. */
 bool unit_is_same(const char *a, size_t n_a, const char *b, size_t n_b);
