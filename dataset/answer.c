@@ -106,8 +106,13 @@ enum answer_verdict answer_compare(const char *given, size_t n_given, const char
         *why = "too long to be compared";
         return ANSWER_UNKNOWN;
     }
-    if (answer_parse(b.s, b.n, &y) && answer_parse(a.s, a.n, &x))
-        return answer_equal(&x, &y, why);
+    if (answer_parse(b.s, b.n, &y) && answer_parse(a.s, a.n, &x)) {
+        enum answer_verdict v = answer_equal(&x, &y, why);
+        bool in_text = memmem(a.s, a.n, "\\text", 5) || memmem(b.s, b.n, "\\text", 5) ||
+                       memmem(a.s, a.n, "\\mathrm", 7) || memmem(b.s, b.n, "\\mathrm", 7);
+        if (v != ANSWER_UNKNOWN || !in_text || (*x.unit && *y.unit))
+            return v; /* "13\text{ m}" is no product, as "13 m" may be */
+    }
     return compare_notation(a, b, why);
 }
 

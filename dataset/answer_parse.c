@@ -357,9 +357,11 @@ static bool parse_degree(struct parser *p, struct answer_value *v)
     return add_unit(v, "deg");
 }
 
-/* A word after the number: a multiplier, "percent", "degrees" or a unit. Only Latin letters: other
- * scripts have words that multiply, and \u03C0 and \u221A are no units. */
-static bool parse_word(struct parser *p, struct answer_value *v, bool first, bool spaced)
+/* A word after the number (money: one with a currency sign): a multiplier, "percent", "degrees" or
+ * a unit. Only Latin letters: other scripts have words that multiply, and \u03C0 and \u221A are no
+ * units. */
+static bool parse_word(struct parser *p, struct answer_value *v, bool first, bool spaced,
+                       bool money)
 {
     char word[40];
     size_t n = scan_word(p->s, word, sizeof word - 4);
@@ -378,7 +380,8 @@ static bool parse_word(struct parser *p, struct answer_value *v, bool first, boo
     }
     if (first && (!strcmp(word, "degree") || !strcmp(word, "degrees")))
         return add_unit(v, "deg");
-    if (unit_is_none(word) || (!spaced && !unit_is_short(word)))
+    bool letter = !word[1] && strchr("bkmt", *word); /* "$5 M" */
+    if (unit_is_none(word) || (!spaced && !unit_is_short(word)) || (first && money && letter))
         return false;
     return parse_unit_power(p, word, sizeof word) && add_unit(v, word);
 }
@@ -386,7 +389,7 @@ static bool parse_word(struct parser *p, struct answer_value *v, bool first, boo
 /* What follows the number, to the end. */
 static bool parse_tail(struct parser *p, struct answer_value *v)
 {
-    bool first = true;
+    bool first = true, money = *v->unit != 0;
     for (int i_word = 0;; i_word++) {
         const char *before = p->s;
         skip_space(p);
@@ -409,7 +412,7 @@ static bool parse_tail(struct parser *p, struct answer_value *v)
                 return false;
             first = false;
             continue;
-        } else if (!parse_word(p, v, first, spaced || i_word > 0))
+        } else if (!parse_word(p, v, first, spaced || i_word > 0, money))
             return false;
         first = false; /* "5 million dollars", "5% interest", "$5 per hour" */
     }

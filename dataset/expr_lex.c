@@ -13,6 +13,7 @@ struct lexer {
     size_t n;
     int n_brackets; /* open ( [ \{: inside them a comma separates */
     bool spaced, money;
+    bool currency; /* a sign was seen: letters behind a number may be thousands or millions */
 };
 
 static bool is_digit(char c)
@@ -29,6 +30,7 @@ static bool emit(struct lexer *l, uint8_t kind, uint8_t op, const char *at, size
 {
     if (l->n >= EXPR_MAX_BYTES)
         return false;
+    l->currency |= kind == TOKEN_CURRENCY;
     l->n_brackets += kind == '(' || kind == '[' || kind == TOKEN_SET_OPEN;
     l->n_brackets -= kind == ')' || kind == ']' || kind == TOKEN_SET_CLOSE;
     l->out[l->n++] =
@@ -178,10 +180,11 @@ static bool follows_value(const struct lexer *l)
            kind == ')' || kind == '}';
 }
 
-/* A letter, or letters with powers between slashes; the numbers e and i are no units. */
+/* A letter, or letters with powers between slashes. The numbers e and i are no units, nor are the
+ * usual variables; k, M and B may be thousands, millions and billions. */
 static bool is_short_unit(const char *s, size_t n)
 {
-    if (!is_letter(*s) || (n == 1 && (*s == 'e' || *s == 'i')))
+    if (!is_letter(*s) || (n == 1 && strchr("eikKMBnxyz", *s)))
         return false;
     for (size_t i = 1; i < n; i++)
         if (is_letter(s[i]) ? s[i - 1] != '/' : !strchr("/^23", s[i]))
@@ -227,7 +230,8 @@ static const char *lex_words(struct lexer *l, const char *s, const char *end, in
     bool plain = n && is_letter(*from) && has_word(from, to) && !memchr(from, '\\', n) &&
                  !memchr(from, '$', n) && !memchr(from, '{', n) && !is_letter_list(from, to);
     bool half = n && half_day(from, to);
-    plain = plain || (n && follows_value(l) && is_short_unit(from, n)); /* "m", "m/s", "m^2" */
+    plain = plain || (n && follows_value(l) && !l->currency &&
+                      is_short_unit(from, n)); /* "m", "m/s", "m^2" */
     if (n == 3 && !strncasecmp(from, "and", 3))
         return emit(l, TOKEN_AND, 0, from, n, 0) ? close + 1 : NULL;
     if (n == 2 && !strncasecmp(from, "or", 2))
