@@ -62,29 +62,35 @@ bool unit_is_none(const char *word)
 }
 
 /* The next word of letters or digits in lower case, by its usual short form; false at the end. */
-static bool next_word(const char **s, const char *end, char *word, size_t cap)
+static bool short_form(const char **s, const char *end, char *word, size_t cap)
 {
     static const struct {
         const char *word, *as;
     } forms[] = {
-        {"inches", "in"},      {"inch", "in"},       {"feet", "ft"},      {"foot", "ft"},
-        {"hours", "hr"},       {"hour", "hr"},       {"hrs", "hr"},       {"h", "hr"},
-        {"minutes", "min"},    {"minute", "min"},    {"mins", "min"},     {"seconds", "s"},
-        {"second", "s"},       {"secs", "s"},        {"sec", "s"},        {"meters", "m"},
-        {"meter", "m"},        {"metres", "m"},      {"metre", "m"},      {"centimeters", "cm"},
-        {"centimeter", "cm"},  {"kilometers", "km"}, {"kilometer", "km"}, {"kilograms", "kg"},
-        {"kilogram", "kg"},    {"grams", "g"},       {"gram", "g"},       {"pounds", "lb"},
-        {"pound", "lb"},       {"lbs", "lb"},        {"ounces", "oz"},    {"ounce", "oz"},
-        {"miles", "mi"},       {"mile", "mi"},       {"mph", "mi/hr"},    {"yards", "yd"},
-        {"yard", "yd"},        {"liters", "l"},      {"liter", "l"},      {"usd", "dollar"},
-        {"dollars", "dollar"}, {"days", "day"},      {"squared", "2"},    {"cubed", "3"},
+        {"inches", "in"},     {"inch", "in"},       {"feet", "ft"},      {"foot", "ft"},
+        {"hours", "hr"},      {"hour", "hr"},       {"hrs", "hr"},       {"h", "hr"},
+        {"minutes", "min"},   {"minute", "min"},    {"mins", "min"},     {"seconds", "s"},
+        {"second", "s"},      {"secs", "s"},        {"sec", "s"},        {"meters", "m"},
+        {"meter", "m"},       {"metres", "m"},      {"metre", "m"},      {"centimeters", "cm"},
+        {"centimeter", "cm"}, {"kilometers", "km"}, {"kilometer", "km"}, {"kilograms", "kg"},
+        {"kilogram", "kg"},   {"grams", "g"},       {"gram", "g"},       {"pounds", "lb"},
+        {"pound", "lb"},      {"lbs", "lb"},        {"ounces", "oz"},    {"ounce", "oz"},
+        {"miles", "mi"},      {"mile", "mi"},       {"yards", "yd"},     {"yard", "yd"},
+        {"liters", "l"},      {"liter", "l"},       {"usd", "dollar"},   {"dollars", "dollar"},
+        {"days", "day"},      {"squared", "2"},     {"cubed", "3"},
     };
     const char *p = *s;
     size_t n = 0;
+    bool per = false;
     while (p < end && !isalnum((unsigned char)*p) && !((unsigned char)*p & 0x80))
-        p++;
+        per |= *p++ == '/';
     if (p == end)
         return false;
+    if (per) { /* the word itself comes next */
+        strcpy(word, "per");
+        *s = p;
+        return true;
+    }
     bool digits = isdigit((unsigned char)*p);
     for (; p < end && (isalnum((unsigned char)*p) || (unsigned char)*p & 0x80 || *p == '.'); p++) {
         if (digits != (isdigit((unsigned char)*p) != 0))
@@ -102,6 +108,37 @@ static bool next_word(const char **s, const char *end, char *word, size_t cap)
     return true;
 }
 
+/* A unit's words one by one: "mph" is "mi", "per", "hr", as "miles/hour" is; "square meters" are
+ * "m", "2". */
+struct unit_words {
+    const char *s, *end;
+    char queue[3][40]; /* words that come before what s has */
+    int n, at;
+};
+
+static bool next_word(struct unit_words *u, char *word)
+{
+    char next[40];
+    if (u->at < u->n) {
+        strcpy(word, u->queue[u->at++]);
+        return true;
+    }
+    if (!short_form(&u->s, u->end, word, 40))
+        return false;
+    u->n = u->at = 0;
+    bool square = !strcmp(word, "square") || !strcmp(word, "sq");
+    bool cubic = !strcmp(word, "cubic") || !strcmp(word, "cu");
+    if (!strcmp(word, "mph")) {
+        strcpy(word, "mi");
+        strcpy(u->queue[u->n++], "per");
+        strcpy(u->queue[u->n++], "hr");
+    } else if ((square || cubic) && short_form(&u->s, u->end, next, sizeof next)) {
+        strcpy(word, next);
+        strcpy(u->queue[u->n++], square ? "2" : "3");
+    }
+    return true;
+}
+
 /* Plural endings aside. */
 static bool same_word(const char *a, const char *b)
 {
@@ -115,10 +152,10 @@ static bool same_word(const char *a, const char *b)
 
 bool unit_is_same(const char *a, size_t n_a, const char *b, size_t n_b)
 {
-    const char *end_a = a + n_a, *end_b = b + n_b;
+    struct unit_words u = {.s = a, .end = a + n_a}, v = {.s = b, .end = b + n_b};
     char x[40], y[40];
     for (;;) {
-        bool more_a = next_word(&a, end_a, x, sizeof x), more_b = next_word(&b, end_b, y, sizeof y);
+        bool more_a = next_word(&u, x), more_b = next_word(&v, y);
         if (!more_a || !more_b) {
             /* "cm" is no beginning of "cm^2" */
             const char *rest = more_a ? x : more_b ? y : "";

@@ -121,7 +121,8 @@ static bool is_doubtful(const char *unit)
     if (!n || n > 2)
         return false;
     memcpy(word, unit, n);
-    return !unit_is_short(word) && strcmp(word, "of"); /* 3/5 of a mile */
+    /* 3/5 of a mile, 120 sq. units */
+    return !unit_is_short(word) && strcmp(word, "of") && strcmp(word, "sq") && strcmp(word, "cu");
 }
 
 enum answer_verdict answer_equal(const struct answer_value *a, const struct answer_value *gold,
