@@ -256,13 +256,37 @@ uint16_t expr_parse_list(struct expr_parser *p)
     return n ? (list ? list : n) : 0;
 }
 
-/* "(B)", "(B) 12", "B) 12", "B. 12": the letter; p moves past it. A lone letter is a variable. */
+/* Past "Option" or "Choice" and, within \text, the letter of it: "\text{Option (B)}". */
+static uint32_t scan_option(const struct expr_parser *p, struct expr_token **tok)
+{
+    const char *s = p->t->text + (*tok)->at, *end = s + (*tok)->n;
+    bool option = (*tok)->kind == TOKEN_TEXT && (*tok)->n >= 6 &&
+                  (!strncasecmp(s, "option", 6) || !strncasecmp(s, "choice", 6));
+    if (!option)
+        return 0;
+    for (s += 6; s < end && strchr(" (", *s);)
+        s++;
+    bool letter = s < end && *s >= 'A' && *s <= 'J';
+    uint32_t name = letter ? (uint32_t)*s++ : 0;
+    s += s < end && *s == ')' && letter;
+    if (s == end)
+        ++*tok;
+    return s == end ? name : 0;
+}
+
+/* "(B)", "(B) 12", "B) 12", "B. 12", "Option B": the letter; p moves past it. A lone letter is a
+ * variable. */
 static uint32_t scan_choice(struct expr_parser *p)
 {
     struct expr_token *t = p->tok;
-    bool open = t->kind == '(';
+    uint32_t named = scan_option(p, &t);
+    if (named && t->kind == TOKEN_END) {
+        p->tok = t;
+        return named;
+    }
+    bool option = t > p->tok, open = t->kind == '(';
     t += open;
-    if (t->kind != TOKEN_VARIABLE || t->name < 'A' || t->name > 'J')
+    if (named || t->kind != TOKEN_VARIABLE || t->name < 'A' || t->name > 'J')
         return 0;
     uint32_t letter = t->name;
     t++;
@@ -270,10 +294,13 @@ static uint32_t scan_choice(struct expr_parser *p)
         t++;
         if (open && t->kind && !t->spaced && t->kind != TOKEN_TEXT)
             return 0; /* (A)(x + 1) */
-    } else if (open || t->kind != ':' || !t[1].spaced)
+    } else if (open || (t->kind != ':' && !(option && !t->kind)) ||
+               (t->kind == ':' && !t[1].spaced))
         return 0;
+    if (!t->kind && option)
+        p->tok = t;
     if (!t->kind)
-        return open ? 0 : letter;
+        return open && !option ? 0 : letter;
     if (strchr("+-*/^_=", t->kind) || t->kind == TOKEN_RELATION || t->kind == TOKEN_UNION)
         return 0;
     p->tok = t + (t->kind == ':');
