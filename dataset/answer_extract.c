@@ -235,8 +235,8 @@ static bool answer_at(const char *from, const char *end, struct answer_span *out
 static bool find_answer_is(const char *text, size_t n, struct answer_span *out)
 {
     static const char *const phrases[] = {
-        "answer is", "answer:",  "answer :",  "answer**:", "answer:**",
-        "answer**",  "answer\n", "option is", "choice is", "answer would be"};
+        "answer is", "answer:",   "answer :",  "answer**:",       "answer:**",  "answer**",
+        "answer\n",  "option is", "choice is", "answer would be", "answer** is"};
     const char *end = text + n;
     for (const char *s = end; s-- > text;) {
         char first = *s | 32, second = s + 1 < end ? s[1] | 32 : 0; /* in lower case */
@@ -359,7 +359,10 @@ static bool find_marked(const char *text, size_t n, struct answer_span *out)
             has_dollar(after, l.end) || n_spaces > 3 || lone_letter ||
             memchr(after, '\\', (size_t)(l.end - after)))
             return false;
-        return set_span(out, in.s, in.end, "marked");
+        /* a sentence in bold is marked as a whole: its number is looked for */
+        bool sentence =
+            marks[i][0][0] == '*' && before == l.s && memchr(in.s, ' ', (size_t)(in.end - in.s));
+        return set_span(out, in.s, in.end, "marked") && (!sentence || is_value(out));
     }
     return false;
 }
@@ -492,6 +495,25 @@ static bool is_later(const char *text, const char *from, const char *found)
     return found >= from;
 }
 
+/* Is what was found marked in the sentence behind a label that begins its line, as in "**Answer:**
+ * She has **12** left."? */
+static bool is_marked_behind_label(const char *text, const struct answer_span *sentence,
+                                   const struct answer_span *found)
+{
+    const char *s = sentence->text, *end = s;
+    while (s > text && s[-1] != '\n')
+        s--;
+    while (s < end && strchr(" *#", *s))
+        s++;
+    for (int i = 0; i < 2; i++) {
+        s += starts_any_case(s, end, "the ") ? 4 : 0;
+        s += starts_any_case(s, end, "final ") ? 6 : 0;
+    }
+    bool label = starts_any_case(s, end, "answer") && memchr(s, ':', (size_t)(end - s));
+    return label && !strcmp(found->rule, "marked") && found->text > sentence->text &&
+           found->text + found->n <= sentence->text + sentence->n;
+}
+
 bool answer_extract(const char *text, size_t n, struct answer_span *out)
 {
     struct answer_span end;
@@ -501,7 +523,7 @@ bool answer_extract(const char *text, size_t n, struct answer_span *out)
         return find_whole(text, n, out) || find_at_end(text, n, out);
     /* "To find the answer: add the numbers." leads to a later line */
     if (!is_value(out) && !text_is_word(out->text, out->n) && find_at_end(text, n, &end) &&
-        is_later(text, out->text, end.text))
+        (is_later(text, out->text, end.text) || is_marked_behind_label(text, out, &end)))
         *out = end;
     return true;
 }
