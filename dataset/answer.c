@@ -119,7 +119,7 @@ enum answer_verdict answer_compare(const char *given, size_t n_given, const char
 enum answer_verdict answer_check(const char *text, size_t n, const char *gold, size_t n_gold,
                                  const char **why)
 {
-    struct answer_span a, b;
+    struct answer_span a, b, later;
     const char *unused;
     why = why ? why : &unused;
     if (!gold || !answer_gold(gold, n_gold, &b)) {
@@ -128,6 +128,11 @@ enum answer_verdict answer_check(const char *text, size_t n, const char *gold, s
     }
     if (!answer_extract(text, n, &a)) {
         *why = "no answer found";
+        return ANSWER_UNKNOWN;
+    }
+    if (answer_after(text, n, &a, &later) &&
+        answer_compare(a.text, a.n, later.text, later.n, NULL) == ANSWER_WRONG) {
+        *why = "another answer behind the box";
         return ANSWER_UNKNOWN;
     }
     return answer_compare(a.text, a.n, b.text, b.n, why);

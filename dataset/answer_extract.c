@@ -528,6 +528,14 @@ bool answer_extract(const char *text, size_t n, struct answer_span *out)
     return true;
 }
 
+bool answer_after(const char *text, size_t n, const struct answer_span *box,
+                  struct answer_span *out)
+{
+    const char *from = box->text + box->n;
+    return !strcmp(box->rule, "boxed") && find_answer_is(from, (size_t)(text + n - from), out) &&
+           is_value(out);
+}
+
 bool answer_gold(const char *text, size_t n, struct answer_span *out)
 {
     return find_hashes(text, n, out) || find_boxed(text, n, out) ||
