@@ -199,9 +199,10 @@ err_code corpus_select_next(struct corpus_select *s, struct corpus_row *row, boo
 uint64_t corpus_select_hash(const struct corpus_select *s);
 int64_t corpus_select_count(const struct corpus_select *s); /* rows read so far */
 void corpus_select_close(struct corpus_select *s);
-/* The traces' ids alone, in no order: only what the condition itself speaks of is read. */
-err_code corpus_select_open_ids(struct corpus *c, const char *selection, struct corpus_select **out,
-                                struct err *e);
+/* The traces' ids alone, in no order: only what the condition itself speaks of is read. Verdicts of
+ * the kind hidden (NULL: none) are as if they were not there. */
+err_code corpus_select_open_ids(struct corpus *c, const char *selection, const char *hidden,
+                                struct corpus_select **out, struct err *e);
 err_code corpus_select_next_id(struct corpus_select *s, int64_t *id, bool *more, struct err *e);
 /* How many traces a selection holds. */
 err_code corpus_count(struct corpus *c, const char *selection, int64_t *n, struct err *e);

@@ -80,8 +80,39 @@ static err_code prepare(struct corpus_select *s, const char *selection, const ch
     return rc;
 }
 
+/* From here on the connection sees no verdicts of that kind: temporary views stand before the
+ * corpus's own. v_traces is made anew, for the corpus's view looks into the corpus only. */
+static err_code hide_kind(struct corpus_select *s, const char *kind, struct err *e)
+{
+    sqlite3_stmt *st = NULL;
+    bool row = false;
+    struct buf sql = {0};
+    static const char start[] = "CREATE VIEW";
+    err_code rc = sql_prepare(s->db, s->path,
+                              "SELECT sql FROM sqlite_schema WHERE name = 'v_traces'", &st, e);
+    if (!rc)
+        rc = sql_step(s->db, s->path, st, "cannot be read", &row, e);
+    const char *view = row ? sql_text(st, 0) : NULL;
+    if (!rc && (!view || strncmp(view, start, sizeof start - 1) != 0))
+        rc = err_set(e, ERR_FORMAT, "%s: \"v_traces\" is no view; restore a copy of the file",
+                     s->path);
+    char *quoted = sqlite3_mprintf("%Q", kind);
+    if (!rc)
+        rc = buf_printf(&sql, e,
+                        "CREATE TEMP VIEW verdicts AS SELECT * FROM main.verdicts WHERE kind <> "
+                        "%s; CREATE TEMP VIEW%s",
+                        quoted ? quoted : "''", view + sizeof start - 1);
+    if (!rc && sqlite3_exec(s->db, sql.data, NULL, NULL, NULL) != SQLITE_OK)
+        rc = sql_fail(s->db, s->path, "cannot be selected from", e);
+    sqlite3_free(quoted);
+    sqlite3_finalize(st);
+    buf_dispose(&sql);
+    return rc;
+}
+
 static err_code open_with(struct corpus *c, const char *selection, const char *columns,
-                          const char *order, struct corpus_select **out, struct err *e)
+                          const char *order, const char *hidden, struct corpus_select **out,
+                          struct err *e)
 {
     *out = NULL;
     struct corpus_select *s = mem_new(1, sizeof *s, e);
@@ -89,6 +120,8 @@ static err_code open_with(struct corpus *c, const char *selection, const char *c
         return ERR_NOMEM;
     s->path = mem_strdup(c->path, e);
     err_code rc = s->path ? sql_connect(c->path, CORPUS_READ, &s->db, e) : ERR_NOMEM;
+    if (!rc && hidden)
+        rc = hide_kind(s, hidden, e);
     if (!rc)
         rc = prepare(s, selection, columns, order, e);
     if (rc) {
@@ -102,7 +135,7 @@ static err_code open_with(struct corpus *c, const char *selection, const char *c
 err_code corpus_select_open(struct corpus *c, const char *selection, struct corpus_select **out,
                             struct err *e)
 {
-    return open_with(c, selection, COLUMNS, ORDER, out, e);
+    return open_with(c, selection, COLUMNS, ORDER, NULL, out, e);
 }
 
 void corpus_select_close(struct corpus_select *s)
@@ -230,10 +263,10 @@ err_code corpus_select_next(struct corpus_select *s, struct corpus_row *row, boo
     return ERR_OK;
 }
 
-err_code corpus_select_open_ids(struct corpus *c, const char *selection, struct corpus_select **out,
-                                struct err *e)
+err_code corpus_select_open_ids(struct corpus *c, const char *selection, const char *hidden,
+                                struct corpus_select **out, struct err *e)
 {
-    return open_with(c, selection, "id", "", out, e);
+    return open_with(c, selection, "id", "", hidden, out, e);
 }
 
 err_code corpus_select_next_id(struct corpus_select *s, int64_t *id, bool *more, struct err *e)
@@ -246,7 +279,7 @@ err_code corpus_select_next_id(struct corpus_select *s, int64_t *id, bool *more,
 err_code select_ids_open(struct corpus *c, const char *selection, struct corpus_select **out,
                          struct err *e)
 {
-    return open_with(c, selection, "id", ORDER, out, e);
+    return open_with(c, selection, "id", ORDER, NULL, out, e);
 }
 
 err_code row_reader_open(struct row_reader *r, const char *path, struct err *e)
@@ -294,7 +327,7 @@ err_code corpus_count(struct corpus *c, const char *selection, int64_t *n, struc
     struct corpus_select *s;
     bool row = false;
     *n = 0;
-    err_code rc = open_with(c, selection, "count(*)", "", &s, e);
+    err_code rc = open_with(c, selection, "count(*)", "", NULL, &s, e);
     if (!rc)
         rc = step(s, &row, e);
     if (row)

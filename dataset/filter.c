@@ -199,23 +199,14 @@ err_code corpus_filter_where(struct corpus *c, const char *selection, const char
 {
     struct corpus_marks *m = NULL;
     struct corpus_select *s = NULL;
-    struct marks_summary cleared = {0};
     char reason[FILTER_REASON];
     int64_t id;
     bool more = false;
     *out = (struct marks_summary){0};
     snprintf(reason, sizeof reason, "%s", selection);
     err_code rc = corpus_marks_begin(c, kind, CORPUS_MARK_TRACES, FILTER_VERSION, &m, e);
-    if (!rc) /* before anything changes: is it a condition at all? */
-        rc = corpus_select_open_ids(c, selection, &s, e);
-    if (!rc && (strcasestr(selection, "good") || strcasestr(selection, "marks") ||
-                !strcmp(selection, "correct"))) {
-        corpus_select_close(s);
-        s = NULL;
-        rc = corpus_marks_clear(c, kind, CORPUS_MARK_TRACES, &cleared, e);
-        if (!rc)
-            rc = corpus_select_open_ids(c, selection, &s, e);
-    }
+    if (!rc)
+        rc = corpus_select_open_ids(c, selection, kind, &s, e);
     while (!rc && !(rc = corpus_select_next_id(s, &id, &more, e)) && more)
         rc = corpus_mark(m, id, reason, e);
     if (!rc)

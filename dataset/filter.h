@@ -43,9 +43,8 @@ err_code corpus_filter(struct corpus *c, const struct filter_options *opt,
                        bool (*on_progress)(void *ctx, int64_t done, int64_t total), void *ctx,
                        struct filter_summary *out, struct err *e);
 
-/* Marks the traces of a selection (corpus.h) with a kind of the caller's. A condition that speaks
- * of good, marks or n_marks does not see the kind's own marks: those of an earlier run are taken
- * away first. */
+/* Marks the traces of a selection (corpus.h) with a kind of the caller's. The condition does
+ * not see the kind's own marks, of an earlier run: "good" is good but for them. */
 err_code corpus_filter_where(struct corpus *c, const char *selection, const char *kind,
                              struct marks_summary *out, struct err *e);
 

@@ -411,6 +411,10 @@ static void test_conditions(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(corpus_filter_where(f->c, bad[i], "chosen", &marks, &f->e), ERR_USAGE);
     assert_string_equal(ask(f, MARKS), "1 chosen; 2 second; 3 chosen; 5 second");
+    /* one that fails on the way leaves the marks as they were */
+    assert_int_equal(corpus_filter_where(f->c, "good AND abs(-9223372036854775807 - id) > 0",
+                                         "chosen", &marks, &f->e),
+                     ERR_USAGE);
     assert_int_equal(corpus_filter_where(f->c, "1", "truncated", &marks, &f->e), ERR_USAGE);
     assert_int_equal(corpus_filter_where(f->c, "1", "No Good", &marks, &f->e), ERR_USAGE);
     ok(f, corpus_filter_where(f->c, "0", "chosen", &marks, &f->e));
