@@ -87,7 +87,7 @@ err_code search_update(struct corpus *c, enum search_in in,
                          "stopped after %lld of %lld texts; the next search goes on there",
                          (long long)done, (long long)total);
     }
-    sqlite3_exec(c->db, "PRAGMA cache_size = -4096", NULL, NULL, NULL);
+    sqlite3_exec(c->db, "PRAGMA cache_size = -16384", NULL, NULL, NULL);
     return rc;
 }
 

@@ -238,7 +238,7 @@ static void roll_back(const char *path)
 
 static const char settings[] = "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON;"
                                "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
-                               "PRAGMA cache_size = -4096;";
+                               "PRAGMA cache_size = -16384;";
 
 static int open_database(const char *path, int flags, sqlite3 **db)
 {
@@ -311,6 +311,6 @@ err_code bulk_begin(struct corpus *c, struct err *e)
 
 err_code bulk_end(struct corpus *c, struct err *e)
 {
-    return sql_exec(c, "PRAGMA journal_mode = WAL; PRAGMA cache_size = -4096", "cannot be written",
+    return sql_exec(c, "PRAGMA journal_mode = WAL; PRAGMA cache_size = -16384", "cannot be written",
                     e);
 }
