@@ -275,9 +275,7 @@ err_code asks_dispatch(struct http_teacher *t, struct err *e)
 
 /* ---- answers ---- */
 
-/* Whatever a server repeats of what it was sent, the key goes no further. The strings are the
- * reply's own buffers. */
-static void hide_key(const struct key *k, const struct reply_view *v)
+void reply_hide_key(const struct key *k, const struct reply_view *v)
 {
     const char *const names[] = {v->finish_reason, v->model, v->id, v->system_fingerprint,
                                  v->service_tier};
@@ -325,7 +323,7 @@ bool http_teacher_next(struct http_teacher *t, struct http_answer *out)
                                 .unreported_usd = a->unreported_usd};
     if (r) {
         http_reply_view(r, &out->reply);
-        hide_key(&t->sites[a->endpoint].key, &out->reply);
+        reply_hide_key(&t->sites[a->endpoint].key, &out->reply);
     } else
         out->reply = (struct reply_view){.state = REPLY_EMPTY,
                                          .reasoning = "",

@@ -112,6 +112,9 @@ void ask_free(struct ask *a);
 int64_t asks_waiting(const struct http_teacher *t); /* for an endpoint to take them */
 /* Sends what may be sent now; ends what waits in vain. */
 err_code asks_dispatch(struct http_teacher *t, struct err *e);
+/* Whatever a server repeats of what it was sent, the key goes no further. The strings of v are the
+ * reply's own buffers. */
+void reply_hide_key(const struct key *k, const struct reply_view *v);
 void asks_end_waiting(struct http_teacher *t, enum http_outcome outcome, const char *message);
 
 /* setup.c */

@@ -191,12 +191,14 @@ static err_code try_again(struct http_teacher *t, struct ask *a, int endpoint, d
     return rc;
 }
 
-/* Keeps the longest text of the broken tries. */
-static void keep_partial(struct ask *a, const struct reply_view *v)
+/* Keeps the longest text of the broken tries. It may be given with another endpoint's failure: the
+ * key of its own is hidden now. */
+static void keep_partial(const struct site *s, struct ask *a, const struct reply_view *v)
 {
     size_t n = v->n_reasoning + v->n_answer;
     if (n == 0 || (a->best && n <= a->n_best))
         return;
+    reply_hide_key(&s->key, v);
     struct http_reply *r = a->best;
     a->best = a->reply;
     a->n_best = n;
@@ -272,7 +274,7 @@ err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break ho
     transfer_release(t, x);
     note_waste(t, s, a, &v);
     bool worked = has_text(&v);
-    keep_partial(a, &v);
+    keep_partial(s, a, &v);
     if (result == TRY_FATAL) {
         ep->off = true;
         ask_fail(t, a, HTTP_FATAL, NULL);
@@ -290,19 +292,20 @@ err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break ho
 void ask_abandon(struct http_teacher *t, struct transfer *x)
 {
     struct ask *a = x->ask;
+    int endpoint = x->endpoint;
     struct reply_view v;
     if (!x->begun)
         http_reply_begin(a->reply, NULL);
     http_reply_end(a->reply);
     http_reply_view(a->reply, &v);
     a->n_sent++;
-    a->endpoint = x->endpoint;
+    a->endpoint = endpoint;
     a->status = x->status;
     a->latency_ms = (t->now - x->sent.t) * 1e3;
     a->first_byte_ms = x->t_first > 0 ? (x->t_first - x->sent.t) * 1e3 : a->latency_ms;
-    endpoint_dropped(&t->endpoints[x->endpoint]);
-    note_waste(t, &t->sites[x->endpoint], a, &v);
+    endpoint_dropped(&t->endpoints[endpoint]);
+    note_waste(t, &t->sites[endpoint], a, &v);
     transfer_release(t, x);
-    keep_partial(a, &v);
+    keep_partial(&t->sites[endpoint], a, &v);
     ask_fail(t, a, HTTP_GAVE_UP, "abandoned");
 }

@@ -135,6 +135,46 @@ static void test_echo_in_the_answer(void **state)
     script_stop(&s);
 }
 
+static bool answer_echo_and_break(struct script_request *q)
+{
+    char chunk[300];
+    snprintf(chunk, sizeof chunk,
+             "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"it is %s, so\"}}]}\n\n",
+             secret);
+    return script_puts(q, SCRIPT_SSE_HEAD) && script_chunk(q, chunk) && false;
+}
+
+static bool answer_400(struct script_request *q)
+{
+    return script_status(q, 400);
+}
+
+/* The text of a try that broke off at one endpoint is given with another one's failure. */
+static void test_echo_in_a_broken_answer(void **state)
+{
+    (void)state;
+    struct script s = {.answer = answer_echo_and_break}, other = {.answer = answer_400};
+    struct client c;
+    script_start(&s);
+    script_start(&other);
+    setenv("DECANT_TEST_KEY", secret, 1);
+    setenv("DECANT_TEST_OTHER_KEY", "sk-other-0123456789", 1);
+    client_options(&c, s.url);
+    c.endpoints[0].key_env = "DECANT_TEST_KEY";
+    c.endpoints[1] = (struct http_endpoint_options){
+        .url = other.url, .weight = 1e-3, .key_env = "DECANT_TEST_OTHER_KEY"};
+    c.o.n_endpoints = 2;
+    client_open(&c);
+    client_ask(&c, 1);
+    struct http_answer a = client_next(&c, 3);
+    assert_int_equal(a.outcome, HTTP_FAILED);
+    assert_string_equal(a.endpoint, other.url);
+    is_text("answer", a.reply.answer, a.reply.n_answer, "it is ****************************, so");
+    client_close(&c);
+    script_stop(&s);
+    script_stop(&other);
+}
+
 static bool answer_redirect(struct script_request *q)
 {
     const char *const *url = q->server->user;
@@ -335,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_key_is_sent),
         cmocka_unit_test(test_echoed_keys),
         cmocka_unit_test(test_echo_in_the_answer),
+        cmocka_unit_test(test_echo_in_a_broken_answer),
         cmocka_unit_test(test_redirects_are_not_followed),
         cmocka_unit_test(test_models),
         cmocka_unit_test(test_tls_is_verified),
