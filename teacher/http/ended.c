@@ -205,17 +205,6 @@ static void keep_partial(const struct site *s, struct ask *a, const struct reply
     a->reply = r; /* NULL: dispatch finds another */
 }
 
-static void note_limits(struct http_teacher *t, struct transfer *x)
-{
-    struct endpoint *ep = &t->endpoints[x->endpoint];
-    for (int k = 0; k < QUOTA_KINDS; k++)
-        if (x->quota[k].has_left && x->quota[k].has_reset)
-            endpoint_set_quota(ep, (enum endpoint_quota_kind)k, x->quota[k].left,
-                               t->now + x->quota[k].reset);
-    if (x->retry_after >= 0 && x->status >= 400)
-        endpoint_hold(ep, t->now + x->retry_after, x->sent);
-}
-
 static void note_trace(struct http_teacher *t, struct ask *a, struct site *s,
                        const struct reply_view *v)
 {
@@ -257,7 +246,8 @@ err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break ho
     a->status = x->status;
     a->latency_ms = (t->now - x->sent.t) * 1e3;
     a->first_byte_ms = x->t_first > 0 ? (x->t_first - x->sent.t) * 1e3 : a->latency_ms;
-    note_limits(t, x);
+    if (x->retry_after >= 0 && x->status >= 400)
+        endpoint_hold(ep, t->now + x->retry_after, x->sent);
     endpoint_ended(ep, t->now, x->sent, result, a->latency_ms * 1e-3);
     if (result == TRY_TRACE) {
         transfer_release(t, x);

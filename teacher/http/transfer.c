@@ -92,12 +92,24 @@ static void note_quota(struct transfer *x, enum endpoint_quota_kind kind, const 
     }
 }
 
+/* A rate limit is of the moment in which its headers came: the answer may take an hour more. */
+static void take_quotas(struct transfer *x)
+{
+    for (int k = 0; k < QUOTA_KINDS; k++)
+        if (x->quota[k].has_left && x->quota[k].has_reset)
+            endpoint_set_quota(&x->t->endpoints[x->endpoint], (enum endpoint_quota_kind)k,
+                               x->quota[k].left, x->t->now + x->quota[k].reset);
+    memset(x->quota, 0, sizeof x->quota);
+}
+
 static size_t on_header(char *line, size_t size, size_t n, void *user)
 {
     struct transfer *x = user;
     char text[80];
     n *= size;
     x->t_last = x->t->now;
+    if (n <= 2) /* the blank line at their end */
+        take_quotas(x);
     if (n < 12)
         return n;
     if ((*line | 0x20) == 'r' && header_is(line, n, "retry-after", text)) {

@@ -139,6 +139,52 @@ static void test_rate_limit_headers(void **state)
     }
 }
 
+/* The limit counts from its headers on, not from the answer's end: it holds while the answer
+ * streams, and is over with its own time. */
+static bool answer_quota_and_stream(struct script_request *q)
+{
+    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                               "Transfer-Encoding: chunked\r\n"
+                               "x-ratelimit-remaining-requests: 0\r\n"
+                               "x-ratelimit-reset-requests: 600ms\r\n\r\n";
+    if (q->i > 0)
+        return send_sse(q);
+    if (!script_puts(q, head) || !script_chunk(q, ": keep-alive\n\n"))
+        return false;
+    script_sleep(*(const double *)q->server->user);
+    return script_chunk(q, sse_text) && script_puts(q, "0\r\n\r\n");
+}
+
+static void test_rate_limit_of_a_stream(void **state)
+{
+    (void)state;
+    const struct {
+        int64_t concurrency;
+        double stream, least, most;
+    } cases[] = {{1, 0.6, 0.6, 0.9},  /* over when the stream ends */
+                 {2, 1.5, 0.6, 1.0}}; /* in force while it goes on */
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double stream = cases[i].stream;
+        struct script s = {.answer = answer_quota_and_stream, .user = &stream};
+        struct client c;
+        script_start(&s);
+        client_options(&c, s.url);
+        c.o.concurrency = cases[i].concurrency;
+        client_open(&c);
+        client_ask(&c, 0);
+        for (double end = clock_now() + 0.2; clock_now() < end;)
+            assert_int_equal(http_teacher_poll(c.t, 20, &c.e), 0);
+        client_ask(&c, 1);
+        client_next(&c, 5);
+        client_next(&c, 5);
+        double waited = s.t_request[1] - s.t_request[0];
+        if (waited < cases[i].least || waited > cases[i].most)
+            fail_msg("case %zu: waited %.3f s", i, waited);
+        client_close(&c);
+        script_stop(&s);
+    }
+}
+
 /* A wait that is longer than endpoints may be down ends the run at once, resumable. */
 static void test_wait_too_long(void **state)
 {
@@ -502,6 +548,7 @@ int main(void)
         cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_retry_after_elsewhere),
         cmocka_unit_test(test_rate_limit_headers),
+        cmocka_unit_test(test_rate_limit_of_a_stream),
         cmocka_unit_test(test_wait_too_long),
         cmocka_unit_test(test_full_house),
         cmocka_unit_test(test_gone_and_back),
