@@ -33,7 +33,8 @@ static err_code send_ask(struct http_run *r, struct flight *f, int64_t max_token
                            .seed = (int64_t)f->seed,
                            .endpoint = f->endpoint,
                            .max_tokens = max_tokens,
-                           .n_tries = f->max_tries};
+                           .n_tries = f->max_tries,
+                           .avoid = f->earlier.avoid};
     err_code rc = http_teacher_ask(r->teacher, &ask, e);
     if (rc)
         return rc;
@@ -53,7 +54,7 @@ void run_stop(struct http_run *r, enum stop_reason why, const char *fmt, ...)
     va_end(ap);
 }
 
-err_code run_again(struct http_run *r, const struct flight *f, int n_tries, double at,
+err_code run_again(struct http_run *r, const struct flight *f, struct earlier earlier, double at,
                    struct err *e)
 {
     if (r->n_again == r->cap_again) {
@@ -66,14 +67,14 @@ err_code run_again(struct http_run *r, const struct flight *f, int n_tries, doub
     r->again[r->n_again++] = (struct again){.i_prompt = f->i_prompt,
                                             .prompt_id = f->prompt_id,
                                             .sample_index = f->sample_index,
-                                            .n_tries = n_tries,
+                                            .earlier = earlier,
                                             .at = at};
     return ERR_OK;
 }
 
 /* A sample whose time to be tried again has come; its text stands in s. */
-static err_code next_again(struct http_run *r, struct missing_sample *s, int *n_tries, bool *found,
-                           struct err *e)
+static err_code next_again(struct http_run *r, struct missing_sample *s, struct earlier *earlier,
+                           bool *found, struct err *e)
 {
     double now = r->n_again ? clock_now() : 0;
     *found = false;
@@ -82,7 +83,7 @@ static err_code next_again(struct http_run *r, struct missing_sample *s, int *n_
             struct again a = r->again[i];
             r->again[i] = r->again[--r->n_again];
             *found = true;
-            *n_tries = a.n_tries;
+            *earlier = a.earlier;
             *s = (struct missing_sample){
                 .i_prompt = a.i_prompt, .prompt_id = a.prompt_id, .sample_index = a.sample_index};
             return missing_prompt(r->job.missing, a.i_prompt, &s->prompt, &s->n_prompt, e);
@@ -128,17 +129,17 @@ static void out_of_budget(struct http_run *r)
 }
 
 /* What is to be made next: what the budget had no room for, what failed before, what is missing. */
-static err_code next_sample(struct http_run *r, struct missing_sample *s, int *n_tries, bool *found,
-                            struct err *e)
+static err_code next_sample(struct http_run *r, struct missing_sample *s, struct earlier *earlier,
+                            bool *found, struct err *e)
 {
     enum missing_state state;
-    *n_tries = r->has_held ? r->held_tries : 0;
+    *earlier = r->has_held ? r->held_earlier : (struct earlier){0};
     *found = r->has_held;
     if (r->has_held) {
         *s = r->held;
         return ERR_OK;
     }
-    err_code rc = next_again(r, s, n_tries, found, e);
+    err_code rc = next_again(r, s, earlier, found, e);
     if (rc || *found)
         return rc;
     rc = missing_next(r->job.missing, s, &state, e);
@@ -151,10 +152,10 @@ err_code run_work(struct http_run *r, enum ask_kind kind, int endpoint, struct f
                   struct err *e)
 {
     struct missing_sample s;
-    int n_tries;
+    struct earlier earlier;
     bool found;
     *out = NULL;
-    err_code rc = next_sample(r, &s, &n_tries, &found, e);
+    err_code rc = next_sample(r, &s, &earlier, &found, e);
     if (rc || !found)
         return rc;
     if ((rc = prompt_form_fill(&r->form, s.prompt, s.n_prompt, &r->text, e)))
@@ -162,7 +163,7 @@ err_code run_work(struct http_run *r, enum ask_kind kind, int endpoint, struct f
     struct flight *f = free_flight(r);
     f->kind = kind;
     f->endpoint = endpoint;
-    f->n_tries = n_tries;
+    f->earlier = earlier;
     f->i_prompt = s.i_prompt;
     f->prompt_id = s.prompt_id;
     f->sample_index = s.sample_index;
@@ -171,7 +172,7 @@ err_code run_work(struct http_run *r, enum ask_kind kind, int endpoint, struct f
     if (!afford(r, r->job.o->max_tokens, f)) {
         r->has_held = true;
         r->held = s;
-        r->held_tries = n_tries;
+        r->held_earlier = earlier;
         out_of_budget(r);
         return ERR_OK;
     }

@@ -19,6 +19,12 @@ enum ask_kind {
     ASK_REPEAT, /* the canary's short repeats: the same seed, another one */
 };
 
+/* What came of a sample's earlier asks. */
+struct earlier {
+    int n_tries;
+    int avoid; /* as http_ask's: where the last one failed */
+};
+
 /* One ask on its way; its place in http_run.flights is the ask's id. */
 struct flight {
     enum ask_kind kind;
@@ -27,8 +33,8 @@ struct flight {
     int64_t prompt_id, sample_index;
     uint64_t seed;
     double reserved; /* of the budget */
-    int n_tries;     /* of the sample, before this ask */
-    int max_tries;   /* of this ask */
+    struct earlier earlier;
+    int max_tries; /* of this ask */
     bool first_probe;
     int32_t next_free;
 };
@@ -37,7 +43,7 @@ struct flight {
 struct again {
     size_t i_prompt;
     int64_t prompt_id, sample_index;
-    int n_tries;
+    struct earlier earlier;
     double at;
 };
 
@@ -71,7 +77,7 @@ struct http_run {
     int64_t n_no_logprobs;      /* answers without them, though they were asked for */
     struct missing_sample held; /* taken, but the budget has no room for it yet */
     bool has_held;
-    int held_tries;
+    struct earlier held_earlier;
     bool at_end; /* nothing is missing any more but what is on its way */
 
     bool running; /* the canary is over */
@@ -99,7 +105,7 @@ err_code run_work(struct http_run *r, enum ask_kind kind, int endpoint, struct f
 err_code run_repeat(struct http_run *r, enum ask_kind kind, const struct flight *of, struct err *e);
 void run_stop(struct http_run *r, enum stop_reason why, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-err_code run_again(struct http_run *r, const struct flight *f, int n_tries, double at,
+err_code run_again(struct http_run *r, const struct flight *f, struct earlier earlier, double at,
                    struct err *e);
 err_code run_answer(struct http_run *r, const struct http_answer *a, struct err *e);
 

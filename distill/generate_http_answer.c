@@ -157,14 +157,14 @@ static err_code take_failure(struct http_run *r, const struct flight *f,
 {
     const struct generate_options *o = r->job.o;
     bool text = a->reply.n_reasoning || a->reply.n_answer;
-    int n_tries = f->n_tries + a->n_tries;
+    struct earlier earlier = {f->earlier.n_tries + a->n_charged, a->i_endpoint + 1};
     const char *message = a->message && *a->message ? a->message : "no answer";
     err_code rc = ERR_OK;
     *cost = waste(a) > 0 || !text ? waste(a) : -1;
     bool fatal = a->outcome == HTTP_FATAL;
     bool dropped = r->abandoning || (r->stop && a->outcome == HTTP_GAVE_UP);
     bool retry = !r->stop && !fatal && a->outcome == HTTP_GAVE_UP && f->kind == ASK_WORK &&
-                 r->budget.limit >= 0 && n_tries < o->n_tries;
+                 r->budget.limit >= 0 && earlier.n_tries < o->n_tries;
     /* What a probe could not get, the run may, there or elsewhere. */
     bool later =
         f->kind == ASK_PROBE && !r->stop && (r->n_endpoints > 1 || a->outcome == HTTP_GAVE_UP);
@@ -182,8 +182,8 @@ static err_code take_failure(struct http_run *r, const struct flight *f,
     if (rc)
         return rc;
     if (retry || later) {
-        double wait = later ? 0 : retry_backoff(&r->jitter, n_tries, 1, 60);
-        return run_again(r, f, n_tries, clock_now() + wait, e);
+        double wait = later ? 0 : retry_backoff(&r->jitter, earlier.n_tries, 1, 60);
+        return run_again(r, f, earlier, clock_now() + wait, e);
     }
     missing_done(r->job.missing, f->i_prompt, MISSING_FAILED);
     r->job.sum->n_abandoned += dropped;

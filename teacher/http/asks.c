@@ -121,7 +121,8 @@ static void enqueue(struct http_teacher *t, struct ask *a)
 
 err_code http_teacher_ask(struct http_teacher *t, const struct http_ask *q, struct err *e)
 {
-    if (q->endpoint < -1 || q->endpoint >= t->n || q->max_tokens < 0 || q->n_tries < 0)
+    if (q->endpoint < -1 || q->endpoint >= t->n || q->max_tokens < 0 || q->n_tries < 0 ||
+        q->avoid < 0 || q->avoid > t->n)
         return err_set(e, ERR_USAGE, "ask %llu: endpoint %d of %d, max_tokens %lld, %d tries",
                        (unsigned long long)q->id, q->endpoint, t->n, (long long)q->max_tokens,
                        q->n_tries);
@@ -141,7 +142,7 @@ err_code http_teacher_ask(struct http_teacher *t, const struct http_ask *q, stru
     a->max_tries = q->n_tries ? q->n_tries : t->o.n_tries;
     a->pinned = q->endpoint;
     a->endpoint = q->endpoint >= 0 ? q->endpoint : 0;
-    a->avoid = -1;
+    a->avoid = q->avoid - 1;
     t->n_open++;
     enqueue(t, a);
     return ERR_OK;
@@ -313,8 +314,10 @@ bool http_teacher_next(struct http_teacher *t, struct http_answer *out)
                                 .status = a->status,
                                 .message = a->message,
                                 .endpoint = t->sites[a->endpoint].url,
+                                .i_endpoint = a->endpoint,
                                 .params_json = have ? a->params.data : "{}",
                                 .n_tries = a->n_sent,
+                                .n_charged = a->n_charged,
                                 .latency_ms = a->latency_ms,
                                 .first_byte_ms = a->first_byte_ms,
                                 .cost_usd = a->outcome == HTTP_TRACE ? a->cost_usd : -1,

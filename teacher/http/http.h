@@ -78,6 +78,7 @@ struct http_ask {
                      of a pinned ask leaves its endpoint out and ends this ask alone */
     int64_t max_tokens; /* 0: the options' (a canary's short repeat) */
     int n_tries;        /* 0: the options' */
+    int avoid;          /* 1 + an endpoint, if there is another; 0: none (where it failed before) */
 };
 /* How many asks more it would take now: an eighth more than concurrency, so that an answer's place
  * is taken again at once, and not counting those that wait for another try (but never more than
@@ -103,8 +104,9 @@ struct http_answer {
     int status;              /* HTTP status of the last try; 0: none */
     const char *message;     /* of a failure: one line that names the endpoint, never a key */
     const char *endpoint;    /* base URL */
+    int i_endpoint;
     const char *params_json; /* what was sent but for the prompt (an object) */
-    int n_tries;
+    int n_tries, n_charged;  /* charged: those that count against n_tries (a 429 does not) */
     double latency_ms, first_byte_ms; /* of the last try */
     double cost_usd;                  /* of the trace; -1 not known */
     double most_usd;   /* of a trace without token counts: the most that its text can have cost; -1

@@ -114,6 +114,20 @@ awk -v s="$spent" 'BEGIN { exit !(s <= 0.01) }' || fail "a limit in --extra, bud
 generate unbound "$dir/p.jsonl" --extra '{"max_tokens":null}' --budget 1
 [ "$code" = 2 ] || fail "a budget without a limit of tokens: exit code $code"
 
+# under a budget, too, a try that failed is made again elsewhere, and a 429 costs none
+start_server broken --fault error_first=1
+broken=$url
+start_server whole --latency-ms 50-100
+generate elsewhere "$dir/p.jsonl" --teacher "$broken" --max-tokens 100 --budget 10 --tries 3 --concurrency 16
+stop_server
+same "$code" 0 "another try elsewhere, under a budget: $(tail -n 3 "$dir/elsewhere.err")"
+audit elsewhere whole
+prompts 3 >"$dir/few.jsonl"
+start_server limited --fault 429@1-9 --fault 500@10-12
+generate limited "$dir/few.jsonl" --max-tokens 100 --budget 10 --tries 4
+stop_server
+same "$code" 0 "429 under a budget: $(tail -n 3 "$dir/limited.err")"
+
 # two runs that make the same samples notice it, and count what both have paid
 start_server twice --latency-ms 50-100
 for run in 1 2; do
