@@ -105,15 +105,17 @@ static double cost_of(const struct site *s, const struct reply_view *v)
                       (int64_t)time(NULL));
 }
 
-/* A token is a byte of text at least, but for a few that show nothing. */
+/* A token is a byte of text at least, but for a few that show nothing. What the server has counted
+ * (of the prompt alone, say) is no less. */
 static double most_of_text(const struct http_teacher *t, const struct site *s, const struct ask *a,
                            const struct reply_view *v)
 {
     size_t n_system = t->system ? strlen(t->system) : 0;
     if (!s->price.known)
         return -1;
-    return price_most(&s->price, a->body_ask.n_prompt + n_system,
-                      (int64_t)(v->n_reasoning + v->n_answer) + 16);
+    double prompt = fmax((double)(a->body_ask.n_prompt + n_system), (double)v->n_prompt_tokens);
+    double text = fmax((double)(v->n_reasoning + v->n_answer) + 16, (double)v->n_completion_tokens);
+    return price_most(&s->price, (size_t)prompt, (int64_t)text);
 }
 
 /* What a try without a trace cost. */
@@ -123,7 +125,7 @@ static void note_waste(const struct http_teacher *t, const struct site *s, struc
     double usd = cost_of(s, v);
     if (usd > 0)
         a->wasted_usd += usd;
-    if (usd < 0 && has_text(v))
+    if (usd < 0 && (has_text(v) || v->n_completion_tokens > 0))
         a->unreported_usd += fmax(0, most_of_text(t, s, a, v));
 }
 

@@ -486,6 +486,32 @@ static void test_uncounted_tokens(void **state)
     script_stop(&s);
 }
 
+/* What the server did count is believed: hidden reasoning is no text. */
+static bool answer_half_counted(struct script_request *q)
+{
+    return script_reply(q, 200, "", "application/json",
+                        "{\"choices\":[{\"message\":{\"reasoning\":\"Hm.\",\"content\":\"4\"},"
+                        "\"finish_reason\":\"stop\"}],\"usage\":{\"completion_tokens\":3000}}");
+}
+
+static void test_half_counted_tokens(void **state)
+{
+    (void)state;
+    struct script s = {.answer = answer_half_counted};
+    struct client c;
+    script_start(&s);
+    client_options(&c, s.url);
+    client_open(&c);
+    client_ask(&c, 1);
+    struct http_answer a = client_next(&c, 5);
+    assert_int_equal(a.outcome, HTTP_TRACE);
+    assert_true(a.cost_usd == -1);
+    double prompt = (14 + PRICE_FORM_TOKENS) * 0.55e-6;
+    assert_true(fabs(a.most_usd - (prompt + 3000 * 2.19e-6)) < 1e-12);
+    client_close(&c);
+    script_stop(&s);
+}
+
 /* ---- guards ---- */
 
 static bool answer_loop(struct script_request *q)
@@ -803,6 +829,7 @@ int main(void)
         cmocka_unit_test(test_gave_up_with_the_longest_text),
         cmocka_unit_test(test_servers_own_cost),
         cmocka_unit_test(test_uncounted_tokens),
+        cmocka_unit_test(test_half_counted_tokens),
         cmocka_unit_test(test_guard_closes_the_connection),
         cmocka_unit_test(test_too_long_is_no_trace),
         cmocka_unit_test(test_idle_timeout),
