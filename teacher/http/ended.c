@@ -243,6 +243,9 @@ err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break ho
      * lacks no text. */
     if (result == TRY_TRACE && how == TRY_BROKEN && !t->o.stream)
         result = TRY_AGAIN;
+    /* "No such model" is said at once and would draw all asks to the endpoint that lost it. */
+    if (result == TRY_FAILED && x->status == 404 && has_elsewhere(t, a, endpoint, 0))
+        result = TRY_AGAIN;
     a->n_sent++;
     a->endpoint = endpoint;
     a->status = x->status;

@@ -103,6 +103,36 @@ static void test_retry_after_elsewhere(void **state)
     script_stop(&other);
 }
 
+static bool answer_404(struct script_request *q)
+{
+    return script_status(q, 404);
+}
+static bool answer_slowly(struct script_request *q)
+{
+    script_sleep(0.02);
+    return send_sse(q);
+}
+
+/* One that does not know the model any more answers faster than all others, and must not draw what
+ * they could answer. */
+static void test_not_found_here(void **state)
+{
+    (void)state;
+    struct script s = {.answer = answer_404}, other = {.answer = answer_slowly};
+    struct client c;
+    script_start(&s);
+    script_start(&other);
+    client_options(&c, s.url);
+    c.endpoints[1] = (struct http_endpoint_options){.url = other.url, .weight = 1};
+    c.o.n_endpoints = 2;
+    client_open(&c);
+    assert_int_equal(run(&c, 40, 5), 40);
+    assert_int_equal(other.n_requests, 40);
+    client_close(&c);
+    script_stop(&s);
+    script_stop(&other);
+}
+
 static bool answer_quota(struct script_request *q)
 {
     const char *const *headers = q->server->user;
@@ -547,6 +577,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_retry_after_elsewhere),
+        cmocka_unit_test(test_not_found_here),
         cmocka_unit_test(test_rate_limit_headers),
         cmocka_unit_test(test_rate_limit_of_a_stream),
         cmocka_unit_test(test_wait_too_long),
