@@ -11,7 +11,8 @@
 #include <malloc.h>
 #endif
 
-/* So many failures without a trace between them: nothing will come of the rest either. */
+/* So many failures without a trace between them, beside as many as are on their way (a refusal
+ * comes at once, a trace takes its time): nothing will come of the rest either. */
 enum { STORM = 200, POLL_MS = 100, POLL_AGAIN_MS = 20 };
 
 static struct flight *free_flight(struct http_run *r)
@@ -229,7 +230,7 @@ static void check_stop(struct http_run *r)
 {
     const struct generate_options *o = r->job.o;
     double now = clock_now();
-    if (r->n_in_a_row >= STORM)
+    if (r->n_in_a_row >= STORM + r->n_flying)
         run_stop(r, STOP_STORM, "%lld requests in a row failed; the last: %s",
                  (long long)r->n_in_a_row, r->last_failure);
     bool asked = stop_requested() && !r->t_abandon;

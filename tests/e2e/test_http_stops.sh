@@ -128,6 +128,18 @@ generate limited "$dir/few.jsonl" --max-tokens 100 --budget 10 --tries 4
 stop_server
 same "$code" 0 "429 under a budget: $(tail -n 3 "$dir/limited.err")"
 
+# prompts that are refused, all samples of each in a row and at once, do not stop the others; nothing
+# but refusals does
+(prompts 4 Refused; prompts 4) >"$dir/refused.jsonl"
+start_server refused --latency-ms 200-300 --fault 400~Refused
+generate refused "$dir/refused.jsonl" --samples 64
+same "$code" 3 "refused prompts: exit code"
+same "$(q refused 'SELECT count(*) FROM traces')" 256 "traces beside refused prompts"
+prompts 200 Refused >"$dir/refused.jsonl"
+generate storm "$dir/refused.jsonl" --samples 8 --concurrency 32
+stop_server
+grep -q 'requests in a row failed' "$dir/storm.err" || fail "nothing but refusals: $(cat "$dir/storm.err")"
+
 # two runs that make the same samples notice it, and count what both have paid
 start_server twice --latency-ms 50-100
 for run in 1 2; do
