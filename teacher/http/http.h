@@ -126,8 +126,8 @@ void http_teacher_abandon(struct http_teacher *t);
 
 /* The ids that endpoint i's GET {url}/models lists, in its order (opens the connection; blocks for
  * at most connect_seconds + 30 s). names[0..*n) are freed with mem_free each, and names itself.
- * ERR_NETWORK (ERR_STOPPED for a 401, 402 or 403) with the endpoint, the status and the server's
- * words, never the key. */
+ * ERR_NETWORK (ERR_STOPPED for a 401, 402 or 403, or a requested stop) with the endpoint, the
+ * status and the server's words, never the key. */
 err_code http_teacher_models(struct http_teacher *t, int i, char ***names, int *n, struct err *e);
 
 /* How an endpoint does, for the progress line and the summary. */

@@ -1,6 +1,7 @@
 /* The models that an endpoint serves. One blocking request, outside the loop. */
 #include "teacher/http/client.h"
 #include "core/base/json.h"
+#include "core/base/log.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +24,13 @@ static size_t on_page(char *data, size_t size, size_t n, void *user)
     return n;
 }
 
+/* libcurl calls it about once a second: Ctrl-C does not wait for the server. */
+static int on_progress(void *user, curl_off_t n, curl_off_t now, curl_off_t n_up, curl_off_t up)
+{
+    (void)user, (void)n, (void)now, (void)n_up, (void)up;
+    return stop_requested();
+}
+
 #define SET(easy, option, value) ok = ok && curl_easy_setopt(easy, option, value) == CURLE_OK
 
 static err_code get_page(struct http_teacher *t, int i, struct page *p, long *status, struct err *e)
@@ -42,10 +50,14 @@ static err_code get_page(struct http_teacher *t, int i, struct page *p, long *st
         SET(easy, CURLOPT_WRITEFUNCTION, on_page);
         SET(easy, CURLOPT_WRITEDATA, p);
         SET(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
+        SET(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+        SET(easy, CURLOPT_NOPROGRESS, 0L);
         SET(easy, CURLOPT_TIMEOUT_MS, (long)((t->o.connect_seconds + list_seconds) * 1e3));
         CURLcode code = ok ? curl_easy_perform(easy) : CURLE_OUT_OF_MEMORY;
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, status);
-        if (code)
+        if (code == CURLE_ABORTED_BY_CALLBACK)
+            rc = err_set(e, ERR_STOPPED, "stopped on request");
+        else if (code)
             rc = err_set(e, ERR_NETWORK, "%s: its models can't be listed: %s%s", url.data,
                          p->too_long ? "the list is too long"
                          : *words    ? words
