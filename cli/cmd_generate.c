@@ -176,6 +176,9 @@ static err_code resolve(struct settings *s, const struct cli_option *options, st
     s->o.seed = (uint64_t)s->seed;
     s->o.n_threads = (int)s->threads;
     s->o.stop_loops = !s->no_stop_loops;
+    /* A whole answer comes after a silence as long as its chain of thought. */
+    if (s->o.no_stream && !given(options, "idle-timeout"))
+        s->o.idle_seconds = s->o.total_seconds;
     err_code rc = read_shard(s, e);
     if (!rc)
         rc = read_samples(s, options, e);
@@ -297,7 +300,8 @@ static int run(int argc, char **argv)
          "URL: price of a million tokens of reasoning and answer", .fmin = 0, .fmax = 1e9},
         {"tries", CLI_INT, &o->n_tries, "N", "URL: of a sample, before it is left for another run",
          .min = 1, .max = 1000},
-        {"idle-timeout", CLI_NUM, &o->idle_seconds, "S", "URL: a try ends after so long a silence",
+        {"idle-timeout", CLI_NUM, &o->idle_seconds, "S",
+         "URL: a try ends after so long a silence; with --no-stream\n--total-timeout unless given",
          .fmin = 0.001, .fmax = 1e6},
         {"total-timeout", CLI_NUM, &o->total_seconds, "S",
          "URL: a try ends after this at the latest", .fmin = 0.001, .fmax = 1e7},
