@@ -92,7 +92,7 @@ err_code job_open(struct generate_job *j, struct err *e)
     if (rc)
         return rc;
     missing_count(j->missing, &j->counts);
-    j->sink = (struct sink){.corpus = j->corpus, .sum = j->sum};
+    j->sink = (struct sink){.corpus = j->corpus, .sum = j->sum, .grace_seconds = o->grace_seconds};
     j->sum->n_prompts = j->counts.n_prompts;
     j->sum->n_wanted = j->counts.n_wanted;
     j->sum->n_there = j->counts.n_there;

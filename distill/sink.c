@@ -21,6 +21,16 @@ static void count(struct generate_summary *s, const struct verdicts *v)
     s->n_good += sink_is_good(v);
 }
 
+/* Has Ctrl-C come, and its grace passed? */
+static bool gives_up(struct sink *s)
+{
+    if (!stop_requested())
+        return false;
+    if (!s->t_give_up)
+        s->t_give_up = clock_now() + s->grace_seconds;
+    return clock_now() >= s->t_give_up;
+}
+
 err_code sink_begin(struct sink *s, struct err *e)
 {
     if (s->in_transaction)
@@ -28,7 +38,7 @@ err_code sink_begin(struct sink *s, struct err *e)
     err_code rc;
     bool told = false;
     /* What arrives was paid for: rather wait for another writer than lose it. */
-    while ((rc = corpus_begin(s->corpus, e)) == ERR_STATE && !stop_requested()) {
+    while ((rc = corpus_begin(s->corpus, e)) == ERR_STATE && !gives_up(s)) {
         if (!told)
             log_warn(
                 "%s: another process has been writing to it for a while; nothing is stored, and "

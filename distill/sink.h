@@ -22,6 +22,9 @@ struct sink {
     bool in_transaction;
     int64_t n_uncommitted;
     double t_commit; /* when the open transaction is to be committed */
+    double
+        grace_seconds; /* how long after Ctrl-C another process that writes is still waited for */
+    double t_give_up;  /* then; 0: Ctrl-C has not come */
 };
 /* Nothing is marked against it, and its answer is right. */
 bool sink_is_good(const struct verdicts *v);
@@ -30,7 +33,7 @@ bool sink_is_good(const struct verdicts *v);
 err_code sink_trace(struct sink *s, const struct corpus_trace *t, int64_t *id, struct verdicts *v,
                     bool *added, struct err *e);
 /* Opens the transaction that the next additions share; waits for another process that writes, until
- * Ctrl-C. */
+ * Ctrl-C and its grace. */
 err_code sink_begin(struct sink *s, struct err *e);
 err_code sink_tick(struct sink *s, struct err *e);
 err_code sink_commit(struct sink *s, struct err *e);
