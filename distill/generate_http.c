@@ -100,10 +100,8 @@ static bool afford(struct http_run *r, int64_t max_tokens, struct flight *f)
     const struct generate_options *o = r->job.o;
     struct body_options body = {.max_tokens = max_tokens, .extra_json = o->extra_json};
     int n_tries = f->kind == ASK_PROBE ? CANARY_TRIES : 1;
-    if (f->kind == ASK_WORK)
-        f->max_tries = (int)o->n_tries;
-    else
-        f->max_tries = o->n_tries < n_tries ? (int)o->n_tries : n_tries;
+    n_tries = o->n_tries < n_tries ? (int)o->n_tries : n_tries;
+    f->max_tries = f->kind == ASK_WORK ? (int)o->n_tries : n_tries;
     if (r->budget.limit < 0)
         return true;
     size_t n_system = o->system ? strlen(o->system) : 0;
