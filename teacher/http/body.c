@@ -36,6 +36,10 @@ err_code body_check(const struct body_options *o, struct err *e)
                                "extra request members: \"%s\" can't be set there; decant sends its "
                                "own",
                                ours[i]);
+        if (memchr(key.p, '\\', key.n)) /* it would pass by all that is asked of names here */
+            return err_set(e, ERR_USAGE,
+                           "extra request members: %.*s: write the name without escapes",
+                           (int)(key.n < 80 ? key.n : 80), key.p);
         if (span_is(key, "seed") && !span_is_null(value))
             return err_set(
                 e, ERR_USAGE,

@@ -35,7 +35,8 @@ struct body_ask {
 };
 
 /* ERR_USAGE: extra_json is no object, or sets what decant itself has to know ("messages", "prompt",
- * "model", "stream", "n", and "seed" but to null); a number is not finite. */
+ * "model", "stream", "n", and "seed" but to null) or names a member with escapes; a number is not
+ * finite. */
 err_code body_check(const struct body_options *o, struct err *e);
 /* The most tokens that may be paid for an answer: max_tokens, where extra_json does not say
  * otherwise ("max_tokens", "max_completion_tokens", "best_of"); 0: nothing bounds them. */

@@ -151,7 +151,8 @@ static void what_can_not_be_sent(void **state)
                                         "{\"a\":1,\"stream\":false}",
                                         "{\"prompt\":null}",
                                         "{\"model\":\"x\"}",
-                                        "{\"seed\":1}"};
+                                        "{\"seed\":1}",
+                                        "{\"max\\u005ftokens\":1}"};
     struct body_options o = chat;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct err e;
