@@ -289,6 +289,8 @@ void reply_hide_key(const struct key *k, const struct reply_view *v)
         key_hide(k, (char *)v->reasoning, v->n_reasoning);
     if (v->n_answer)
         key_hide(k, (char *)v->answer, v->n_answer);
+    if (v->n_logprobs) /* the tokens' bytes stand in it as they are */
+        key_hide(k, (char *)v->logprobs, v->n_logprobs);
     if (v->message)
         key_scrub(k, (char *)v->message, strlen(v->message));
 }
