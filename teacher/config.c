@@ -1,5 +1,7 @@
 #include "teacher/config.h"
 
+#include "core/tensor/device.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -147,8 +149,8 @@ static err_code read_experts(struct teacher_config *c, const struct json *j, str
     int64_t freq = 1;
     double scale = v3 ? 2.5 : 1;
     const struct int_key keys[] = {
-        {"n_routed_experts", 1, 1 << 16, &c->n_experts},
-        {"num_experts_per_tok", 1, 1 << 10, &c->top_k},
+        {"n_routed_experts", 1, ROUTE_MAX_EXPERTS, &c->n_experts},
+        {"num_experts_per_tok", 1, ROUTE_MAX_EXPERTS, &c->top_k},
         {"moe_intermediate_size", 1, MAX_WIDTH, &c->n_expert_ff},
     };
     c->n_dense = v3 ? 3 : 0;

@@ -92,6 +92,7 @@ static void test_refused(void **state)
         {"first_k_dense_replace", "-3", "first_k_dense_replace"},
         {"n_routed_experts", "255", "n_group"},
         {"n_routed_experts", "8", "groups"},
+        {"n_routed_experts", "2048", "n_routed_experts"}, /* more than routing has room for */
         {"topk_group", "9", "topk_group"},
         {"n_group", "0", "n_group"},
         {"num_experts_per_tok", "200", "num_experts_per_tok"},
