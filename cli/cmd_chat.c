@@ -147,6 +147,11 @@ static err_code answer(struct talk *t, const char *system, struct err *e)
     err_code rc = chat_prompt(&t->model.chat, system, t->turns, t->n_turns, &t->prompt, e);
     if (rc)
         return rc;
+    if (t->prompt.n >= t->model.lm->max_context)
+        return err_set(e, ERR_USAGE,
+                       "the conversation's %lld tokens fill the model's context of %lld: there is "
+                       "no room for an answer",
+                       (long long)t->prompt.n, (long long)t->model.lm->max_context);
     begin_part(t, t->model.chat.form == CHAT_R1);
     struct sched_job job = {.next = next,
                             .token = on_token,

@@ -151,6 +151,8 @@ expect 0 "" $decant chat --model $base --prompt x --top-k 1 --max-tokens 8
 cp "$dir/out" "$dir/greedy"
 expect 0 "" $decant chat --model $base --prompt x --temperature 0 --max-tokens 8
 cmp "$dir/out" "$dir/greedy" || fail "chat --top-k 1 is not greedy"
+long=$(cut -c1-100 "$dir/train.jsonl" | head -n 20)
+expect 2 "context of 256: there is no room" $decant chat --model $base --prompt "$long"
 expect 0 "" $decant chat --model $teacher --prompt "$(sed -n '1s/.*"prompt": *"\([^"]*\)".*/\1/p' "$dir/test.jsonl")"
 grep -q '</think>' "$dir/out" && grep -q 'boxed' "$dir/out" || fail "chat said $(cat "$dir/out")"
 expect 0 "" $decant logits --model $teacher --tokens 0,5,7 --out "$dir/l.npy"
