@@ -281,6 +281,17 @@ static err_code add_metric(struct job *j, const char *fmt, ...)
     return train_dir_metric(&j->dir, line, (size_t)n, NULL);
 }
 
+/* NaN would go on into metrics.jsonl, which then is no JSON, and into the weights. */
+static err_code check_loss(const struct job *j, const char *what, double loss, struct err *e)
+{
+    if (isfinite(loss))
+        return ERR_OK;
+    return err_set(e, ERR_STATE, "%s after step %lld is not a finite number; %s", what,
+                   (long long)j->st.step,
+                   j->st.step ? "a lower lr or a lower clip may help"
+                              : "nothing was learnt yet: the student's weights are damaged");
+}
+
 /* Mean loss over the held-out part; NAN without one. */
 static err_code evaluate(struct job *j, double *loss, struct err *e)
 {
@@ -301,6 +312,8 @@ static err_code evaluate(struct job *j, double *loss, struct err *e)
     if (rc)
         return rc;
     *loss = sum / (double)n_valid;
+    if ((rc = check_loss(j, "the held-out loss", *loss, e)))
+        return rc;
     if (add_metric(j, "{\"step\": %lld, \"eval_loss\": %.9g, \"eval_tokens\": %lld}\n",
                    (long long)j->st.step, *loss, (long long)n_valid))
         return err_set(e, ERR_IO, "cannot write metrics.jsonl in %s", j->dir.path);
@@ -333,7 +346,7 @@ static err_code gradients(struct job *j, struct step *t, bool *stopped, struct e
                               e);
     }
     t->loss /= (double)t->n_valid;
-    return rc;
+    return rc ? rc : check_loss(j, "the loss", t->loss, e);
 }
 
 /* The steps whose mean loss the summary gives. */

@@ -240,12 +240,36 @@ static void test_ctrl_c(void **state)
     expect(text("distill --out %s/stopped --resume", dir), 1, "corpus selection");
 }
 
+/* A student with a NaN among its weights: said as that, and metrics.jsonl stays JSON. */
+static void test_damaged_student(void **state)
+{
+    (void)state;
+    fixture_binary();
+    fixture_succeed(new_run("sound", "--epochs 1"), run_log);
+    struct err e = {0};
+    struct buf b = {0};
+    const char *weights = text("%s/sound/final/model.safetensors", dir);
+    check(file_read(weights, 1 << 28, &b, &e), &e);
+    memset(b.data + b.len - 4, 0xFF, 4);
+    check(file_replace(weights, b.data, b.len, &e), &e);
+    const char *again = text("distill --student %s/sound/final --corpus %s/traces.db --out "
+                             "%s/damaged %s",
+                             dir, dir, dir, common);
+    expect(text("%s --eval-fraction 0.2", again), 1, "held-out loss after step 0");
+    fixture_text(text("%s/damaged/metrics.jsonl", dir), &b);
+    assert_int_equal(b.len, 0);
+    check(file_remove_tree(text("%s/damaged", dir), &e), &e);
+    expect(again, 1, "weights are damaged");
+    buf_dispose(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_run),    cmocka_unit_test(test_settings_must_fit),
-        cmocka_unit_test(test_accumulation), cmocka_unit_test(test_selection),
-        cmocka_unit_test(test_config_file),  cmocka_unit_test(test_ctrl_c),
+        cmocka_unit_test(test_whole_run),       cmocka_unit_test(test_settings_must_fit),
+        cmocka_unit_test(test_accumulation),    cmocka_unit_test(test_selection),
+        cmocka_unit_test(test_config_file),     cmocka_unit_test(test_ctrl_c),
+        cmocka_unit_test(test_damaged_student),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
