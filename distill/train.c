@@ -292,12 +292,14 @@ static err_code check_loss(const struct job *j, const char *what, double loss, s
                               : "nothing was learnt yet: the student's weights are damaged");
 }
 
-/* Mean loss over the held-out part; NAN without one. */
+/* Mean loss over the held-out part; NAN without one, and when the user stops the run meanwhile:
+ * then it stays due. */
 static err_code evaluate(struct job *j, double *loss, struct err *e)
 {
     int64_t n = 0, n_valid = 0;
     double sum = 0;
     *loss = NAN;
+    j->st.eval_due = false;
     if (!j->data.eval_pack)
         return ERR_OK;
     err_code rc = pack_n_batches(j->data.eval_pack, 0, &n, e);
@@ -306,8 +308,10 @@ static err_code evaluate(struct job *j, double *loss, struct err *e)
         if ((rc = pack_get(j->data.eval_pack, 0, i, b, e)) == ERR_OK)
             rc = student_loss(j->student, b, &sum, e);
         n_valid += b->n_valid;
-        if (stop_requested())
-            return ERR_OK; /* the loop sees it too */
+        if (i + 1 < n && stop_requested()) {
+            j->st.eval_due = true;
+            return rc;
+        }
     }
     if (rc)
         return rc;
@@ -397,8 +401,11 @@ static err_code train_loop(struct job *j, struct err *e)
 {
     struct train_state *st = &j->st;
     err_code rc = ERR_OK;
+    double ignored;
     if (st->step == 0)
         rc = evaluate(j, &st->eval_before, e);
+    else if (st->eval_due && st->step < j->n_steps)
+        rc = evaluate(j, &ignored, e);
     while (!rc && st->step < j->n_steps) {
         struct step t = {.n = st->step + 1};
         bool stopped = stop_requested();
@@ -416,7 +423,6 @@ static err_code train_loop(struct job *j, struct err *e)
         if (rc || !j->s->checkpoint_every || st->step % j->s->checkpoint_every ||
             st->step == j->n_steps)
             continue;
-        double ignored;
         if (!(rc = evaluate(j, &ignored, e)))
             rc = checkpoint(j, e);
     }
@@ -461,6 +467,8 @@ static err_code train_all(struct job *j, struct err *e)
     fill_result(j);
     if (!rc)
         rc = evaluate(j, &j->r->eval_after, e);
+    if (!rc && j->st.eval_due)
+        rc = stop_here(j, e);
     if (!rc)
         rc = train_dir_finish(&j->dir, j->student, final_dtype(j->s->dtype), j->s->tokenizer, e);
     progress_end(&j->progress, "%lld of %lld steps, %lld tokens in %.1f s", (long long)j->st.step,

@@ -267,7 +267,7 @@ static err_code write_marker(const struct train_state *st, const char *path, str
     if (!rc && !isnan(st->eval_before))
         rc = buf_printf(&b, e, ", \"eval_before\": %.17g", st->eval_before);
     if (!rc)
-        rc = buf_str(&b, "}\n", e);
+        rc = buf_printf(&b, e, ", \"eval_due\": %s}\n", st->eval_due ? "true" : "false");
     if (!rc)
         rc = file_replace(path, b.data, b.len, e);
     buf_dispose(&b);
@@ -287,7 +287,8 @@ static err_code read_marker(struct train_state *st, const char *path, struct err
         !(rc = json_int(&j, j.root, "valid_tokens", 0, max, &st->n_valid, e)) &&
         !(rc = json_int(&j, j.root, "metrics_bytes", 0, max, &st->metrics_bytes, e)) &&
         !(rc = json_num(&j, j.root, "seconds", &st->seconds, e)) &&
-        !(rc = json_num(&j, j.root, "tail_loss", &st->tail_loss, e)))
+        !(rc = json_num(&j, j.root, "tail_loss", &st->tail_loss, e)) &&
+        !(rc = json_opt_bool(&j, j.root, "eval_due", &st->eval_due, e)))
         rc = json_opt_num(&j, j.root, "eval_before", &st->eval_before, e);
     json_close(&j);
     return rc;

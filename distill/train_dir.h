@@ -27,6 +27,7 @@ struct train_state {
     int64_t step, n_tokens, n_valid;
     double seconds, eval_before, tail_loss; /* tail_loss: sum over the steps that `loss` averages */
     int64_t metrics_bytes;
+    bool eval_due; /* the held-out loss after `step` was left when the user stopped the run */
 };
 /* Metrics: one line, written at once. */
 err_code train_dir_metric(struct train_dir *d, const char *line, size_t n, struct err *e);

@@ -240,6 +240,47 @@ static void test_ctrl_c(void **state)
     expect(text("distill --out %s/stopped --resume", dir), 1, "corpus selection");
 }
 
+static int count(const char *s, const char *what)
+{
+    int n = 0;
+    for (; (s = strstr(s, what)); s += strlen(what))
+        n++;
+    return n;
+}
+
+/* Ctrl-C while the held-out loss after some step is computed, in between or at the end: continuing
+ * makes up for it. */
+static void test_ctrl_c_in_evaluation(void **state)
+{
+    (void)state;
+    fixture_binary();
+    fixture_add(text("%s/many.db", dir), 0, 2000);
+    for (int step = 1; step <= 2; step++) {
+        pid_t pid = fixture_start(
+            text("distill --student tests/vectors/train/config.json --corpus %s/many.db --out "
+                 "%s/eval%d --epochs 2 --batch-tokens 8192 --accumulation 8 --max-length 256 "
+                 "--eval-fraction 0.9 --checkpoint-every 1 --threads 1",
+                 dir, dir, step),
+            run_log);
+        const char *metrics = text("%s/eval%d/metrics.jsonl", dir, step);
+        struct buf b = {0};
+        for (int i = 0; i < 5000 && (!b.data || count(b.data, "\"loss\"") < step); i++) {
+            fixture_sleep(0.002);
+            if (file_exists(metrics))
+                fixture_text(metrics, &b);
+        }
+        kill(pid, SIGINT);
+        assert_int_equal(fixture_wait(pid), 3);
+        fixture_text(metrics, &b);
+        assert_int_equal(count(b.data, "eval_loss"), step); /* or this test came too late */
+        expect(text("distill --out %s/eval%d --resume", dir, step), 0, "held out");
+        fixture_text(metrics, &b);
+        assert_int_equal(count(b.data, "\"loss\""), 2);
+        assert_int_equal(count(b.data, "eval_loss"), 3);
+        buf_dispose(&b);
+    }
+}
+
 /* A student with a NaN among its weights: said as that, and metrics.jsonl stays JSON. */
 static void test_damaged_student(void **state)
 {
@@ -266,9 +307,13 @@ static void test_damaged_student(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_run),       cmocka_unit_test(test_settings_must_fit),
-        cmocka_unit_test(test_accumulation),    cmocka_unit_test(test_selection),
-        cmocka_unit_test(test_config_file),     cmocka_unit_test(test_ctrl_c),
+        cmocka_unit_test(test_whole_run),
+        cmocka_unit_test(test_settings_must_fit),
+        cmocka_unit_test(test_accumulation),
+        cmocka_unit_test(test_selection),
+        cmocka_unit_test(test_config_file),
+        cmocka_unit_test(test_ctrl_c),
+        cmocka_unit_test(test_ctrl_c_in_evaluation),
         cmocka_unit_test(test_damaged_student),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
