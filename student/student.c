@@ -256,6 +256,24 @@ static err_code set_string(cJSON *o, const char *key, const char *value, struct 
     return ok ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory while writing config.json");
 }
 
+/* Where config.json leaves these out, transformers takes other numbers for some architectures. */
+static err_code set_resolved(const struct student_config *c, cJSON *o, struct err *e)
+{
+    const struct {
+        const char *key;
+        int64_t value;
+    } resolved[] = {{"num_key_value_heads", c->n_kv_heads},
+                    {"max_position_embeddings", c->max_positions}};
+    for (size_t i = 0; i < sizeof resolved / sizeof *resolved; i++) {
+        if (json_at(o, resolved[i].key))
+            continue;
+        cJSON_DeleteItemFromObjectCaseSensitive(o, resolved[i].key); /* a null */
+        if (!cJSON_AddNumberToObject(o, resolved[i].key, (double)resolved[i].value))
+            return err_set(e, ERR_NOMEM, "out of memory while writing config.json");
+    }
+    return ERR_OK;
+}
+
 static err_code set_config(const struct student *s, cJSON *o, enum dtype dtype, struct err *e)
 {
     static const char *const classes[] = {"LlamaForCausalLM", "Qwen2ForCausalLM",
@@ -267,7 +285,8 @@ static err_code set_config(const struct student *s, cJSON *o, enum dtype dtype, 
         if (!list || !cJSON_AddItemToArray(list, cJSON_CreateString(classes[s->config.arch])))
             return err_set(e, ERR_NOMEM, "out of memory while writing config.json");
     }
-    return set_string(o, "torch_dtype", torch_name(dtype), e);
+    err_code rc = set_resolved(&s->config, o, e);
+    return rc ? rc : set_string(o, "torch_dtype", torch_name(dtype), e);
 }
 
 static err_code save_config(const struct student *s, const char *path, enum dtype dtype,

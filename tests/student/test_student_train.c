@@ -246,6 +246,37 @@ static void test_save_load(void **state)
     check(file_remove_tree(dir, &e), &e);
 }
 
+/* A config that leaves to the reader what transformers reads otherwise (32 key/value heads for
+ * Qwen) is written with the numbers that the weights have. */
+static void test_save_resolves(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct device *d;
+    struct student *s;
+    struct json j;
+    char dir[] = "/tmp/decant-student-XXXXXX", path[100];
+    const char *config = "{\"model_type\": \"qwen2\", \"hidden_size\": 16, \"vocab_size\": 11, "
+                         "\"num_hidden_layers\": 1, \"num_attention_heads\": 4, "
+                         "\"intermediate_size\": 8, \"max_position_embeddings\": null}";
+    int64_t n_kv_heads, max_positions;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    check(file_replace(path, config, strlen(config), &e), &e);
+    check(device_open("cpu", 1, &d, &e), &e);
+    check(student_open(path, d, 0, &s, &e), &e);
+    check(student_save(s, dir, DT_F32, NULL, &e), &e);
+    check(json_open(&j, path, 1 << 16, &e), &e);
+    check(json_int(&j, j.root, "num_key_value_heads", 1, 99, &n_kv_heads, &e), &e);
+    check(json_int(&j, j.root, "max_position_embeddings", 1, 9999, &max_positions, &e), &e);
+    assert_int_equal(n_kv_heads, 4);
+    assert_int_equal(max_positions, s->config.max_positions);
+    json_close(&j);
+    student_close(s);
+    device_close(d);
+    check(file_remove_tree(dir, &e), &e);
+}
+
 /* Weights drawn from a config alone: as wide as it says, the same for the same seed only. */
 static void test_draw(void **state)
 {
@@ -348,13 +379,10 @@ static void test_memory_plan(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_finite_differences),
-        cmocka_unit_test(test_packing),
-        cmocka_unit_test(test_recompute),
-        cmocka_unit_test(test_save_load),
-        cmocka_unit_test(test_draw),
-        cmocka_unit_test(test_bad_batches),
-        cmocka_unit_test(test_memory_plan),
+        cmocka_unit_test(test_finite_differences), cmocka_unit_test(test_packing),
+        cmocka_unit_test(test_recompute),          cmocka_unit_test(test_save_load),
+        cmocka_unit_test(test_save_resolves),      cmocka_unit_test(test_draw),
+        cmocka_unit_test(test_bad_batches),        cmocka_unit_test(test_memory_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
