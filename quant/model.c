@@ -60,6 +60,8 @@ static err_code read_llama3(struct model_info *m, const struct json *j, const cJ
     err_code rc = json_num(j, o, "low_freq_factor", &m->rope_low, e);
     if (!rc)
         rc = json_num(j, o, "high_freq_factor", &m->rope_high, e);
+    if (!rc)
+        rc = json_num(j, o, "original_max_position_embeddings", &m->rope_original, e);
     if (!rc && !(m->rope_low > 0 && m->rope_high > m->rope_low && m->rope_high < 1e6))
         rc = err_set(e, ERR_FORMAT,
                      "%s: llama3 rope scaling with low_freq_factor %g and high_freq_factor %g",
@@ -115,6 +117,24 @@ static err_code read_rope(struct model_info *m, const struct json *j, struct err
                                         : ERR_OK;
 }
 
+/* Numbers that no model runs with: a file that holds them would be refused, or worse, run. */
+static err_code check_numbers(const struct model_info *m, const struct json *j, struct err *e)
+{
+    const struct {
+        const char *what;
+        double value, above, below;
+    } numbers[] = {{"rms_norm_eps", m->norm_eps, 0, 1},
+                   {"rope_theta", m->rope_theta, 1, 1e18},
+                   {"beta_fast", m->rope_beta_fast, 0, 1e6},
+                   {"beta_slow", m->rope_beta_slow, 0, 1e6},
+                   {"attention_factor", m->rope_attention, -1e3, 1e3}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (!(numbers[i].value > numbers[i].above && numbers[i].value < numbers[i].below))
+            return err_set(e, ERR_FORMAT, "%s: \"%s\" is %g; it should be from %g to %g", j->name,
+                           numbers[i].what, numbers[i].value, numbers[i].above, numbers[i].below);
+    return ERR_OK;
+}
+
 /* Settings that change what is computed and that the file could not tell of. */
 static err_code refuse_unknown(const struct json *j, struct err *e)
 {
@@ -129,6 +149,12 @@ static err_code refuse_unknown(const struct json *j, struct err *e)
     if (!rc && window)
         rc = err_set(e, ERR_UNSUPPORTED,
                      "%s: use_sliding_window is on; llama.cpp would attend to everything", j->name);
+    const cJSON *types = json_at(j->root, "layer_types");
+    for (const cJSON *t = types ? types->child : NULL; t && !rc; t = t->next)
+        if (!cJSON_IsString(t) || strcmp(t->valuestring, "full_attention"))
+            rc = err_set(e, ERR_UNSUPPORTED,
+                         "%s: layer_types has \"%.80s\"; llama.cpp would attend to everything",
+                         j->name, cJSON_IsString(t) ? t->valuestring : "(no string)");
     return rc;
 }
 
@@ -192,6 +218,8 @@ err_code model_info_read(struct model_info *m, const struct weights *w, struct e
         rc = read_sizes(m, j, e);
     if (!rc)
         rc = read_rope(m, j, e);
+    if (!rc)
+        rc = check_numbers(m, j, e);
     if (!rc)
         rc = refuse_unknown(j, e);
     m->bos = token_id(j, "bos_token_id");

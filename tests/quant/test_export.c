@@ -329,6 +329,21 @@ static void test_refused(void **state)
     m.extra = "\"hidden_act\": \"gelu\"";
     tiny_make(p->model, &m, 1);
     expect_refused(p, ERR_UNSUPPORTED, "gelu");
+    m.extra = "\"layer_types\": [\"full_attention\", \"sliding_attention\"]";
+    tiny_make(p->model, &m, 1);
+    expect_refused(p, ERR_UNSUPPORTED, "sliding_attention");
+    m.extra = "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, \"beta_fast\": -3}";
+    tiny_make(p->model, &m, 1);
+    expect_refused(p, ERR_FORMAT, "beta_fast");
+    m.extra = "\"rope_parameters\": {\"rope_theta\": -5}";
+    tiny_make(p->model, &m, 1);
+    expect_refused(p, ERR_FORMAT, "rope_theta");
+    m = llama;
+    m.extra = "\"rope_scaling\": {\"type\": \"llama3\", \"factor\": 4, \"low_freq_factor\": 1, "
+              "\"high_freq_factor\": 4}";
+    tiny_make(p->model, &m, 1);
+    expect_refused(p, ERR_FORMAT, "original_max_position_embeddings");
+    m = qwen2;
     m.extra = "\"hidden_size\": 9999999999";
     tiny_make(p->model, &m, 1);
     tiny_write(p->model, "config.json",
