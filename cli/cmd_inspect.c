@@ -211,10 +211,8 @@ static err_code text_report(struct buf *b, const struct weights *w, const struct
         rc = text_metadata(b, weights_gguf(w), e);
     if (!rc)
         rc = text_tensors(b, w, e);
-    /* Names come from the file: no terminal's escape sequences. */
-    for (size_t i = 0; i < b->len; i++)
-        if (((unsigned char)b->data[i] < 0x20 && b->data[i] != '\n') || b->data[i] == 0x7F)
-            b->data[i] = '?';
+    if (b->len)
+        err_clean(b->data, b->len, '\n'); /* names come from the file */
     return rc;
 }
 

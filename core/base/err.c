@@ -1,15 +1,25 @@
 #include "core/base/err.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Names out of files may hold line ends or a terminal's escape sequences. */
+void err_clean(char *s, size_t n, char keep)
+{
+    unsigned char *u = (unsigned char *)s;
+    for (size_t i = 0; i < n; i++) {
+        bool c1 = i + 1 < n && u[i] == 0xC2 && u[i + 1] >= 0x80 && u[i + 1] < 0xA0;
+        if (c1)
+            u[i + 1] = '?';
+        if (c1 || u[i] == 0x7F || (u[i] < 0x20 && s[i] != keep))
+            u[i] = '?';
+    }
+}
+
 static void clean(char *s)
 {
-    for (; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7F)
-            *s = '?';
+    err_clean(s, strlen(s), '?');
 }
 
 err_code err_setv(struct err *e, err_code code, const char *fmt, va_list ap)

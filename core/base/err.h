@@ -14,6 +14,7 @@
 #define DECANT_BASE_ERR_H
 
 #include <stdarg.h>
+#include <stddef.h>
 
 typedef int err_code;
 
@@ -49,5 +50,9 @@ err_code err_add(struct err *e, const char *fmt, ...) __attribute__((format(prin
 /* ERR_IO with errno's text at the end: "what path: No such file or directory". A missing file
  * (ENOENT) becomes ERR_NOTFOUND. */
 err_code err_errno(struct err *e, const char *what, const char *path);
+
+/* Writes '?' for what would steer a terminal in s[n], UTF-8 whose text is a file's: C0 but for the
+ * character `keep`, DEL, and C1, of which both bytes. Messages have it done. */
+void err_clean(char *s, size_t n, char keep);
 
 #endif

@@ -63,6 +63,9 @@ static void control_characters_of_names_do_not_pass(void **state)
     assert_string_equal(e.msg, "tensor \"a?[2Jb?c?\"");
     err_context(&e, "x\ry");
     assert_string_equal(e.msg, "x?y: tensor \"a?[2Jb?c?\"");
+    /* CSI as a character of its own; the same byte as part of another */
+    err_set(&e, ERR_FORMAT, "a\xC2\x9B[2J\xC3\x9B");
+    assert_string_equal(e.msg, "a??[2J\xC3\x9B");
 }
 
 int main(void)

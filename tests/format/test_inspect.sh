@@ -34,6 +34,13 @@ json '$.tensors[0].name' token_embd.weight
 json '$.tensors[0].shape[1]' 5
 json '$.by_dtype.q8_0.bytes' 136
 
+# a name that would steer the terminal: ESC and the one-character CSI
+header='{"a\u001b[2J\u009b2J":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'
+{ printf "\\$(printf %o ${#header})\000\000\000\000\000\000\000"; printf %s "$header"; } >"$out.safetensors"
+trap 'rm -f "$out" "$out.safetensors"' EXIT
+"$DECANT" inspect --model "$out.safetensors" >"$out"
+has 'a?[2J??2J '
+
 expect() { # exit code, words of the message, arguments
     code=$1 words=$2
     shift 2
