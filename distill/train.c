@@ -504,7 +504,10 @@ err_code train_run(const struct train_settings *asked, struct train_result *r, s
     if ((rc = resolve_settings(&j, e)))
         goto done;
     if (train_dir_finished(&j.dir)) {
-        r->was_finished = true;
+        r->was_finished = j.dir.config.root;
+        if (!r->was_finished)
+            rc = err_set(e, ERR_STATE, "%s: is there, but no run that made it; give another --out",
+                         r->final_dir);
         goto done;
     }
     if (!(rc = open_student(&j, e)) && !(rc = open_rest(&j, e)) && !(rc = settle_config(&j, e)) &&

@@ -92,6 +92,9 @@ static void test_whole_run(void **state)
     /* finished: nothing more to do; and never overwritten */
     expect(text("distill --out %s/a --resume", dir), 0, "finished before");
     expect(new_run("a", ""), 1, "--resume");
+    /* a final/ that no run made does not pass for one */
+    check(file_make_dir(text("%s/z/final", dir), &e), &e);
+    expect(new_run("z", ""), 1, "z/final: is there");
 }
 
 static void test_settings_must_fit(void **state)
