@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char tag[] = "</think>";
+static const char open_tag[] = "<think>", tag[] = "</think>";
 
 struct talk {
     struct model model;
@@ -25,6 +25,7 @@ struct talk {
     /* the answer being streamed */
     struct token_list prompt;
     bool taken, thinking, started;
+    bool begun; /* it is known whether the answer begins with reasoning */
     struct token_stream stream;
     struct buf pending; /* decoded but not yet shown: may be the start of the tag */
     struct buf answer;
@@ -68,10 +69,30 @@ static void end_thinking(struct talk *t)
     begin_part(t, false);
 }
 
+/* Where the form does not force it, a model opens its reasoning itself. False: too early to say. */
+static bool find_opening(struct talk *t, bool all)
+{
+    struct buf *p = &t->pending;
+    size_t n = p->len ? strspn(p->data, " \n\r\t") : 0, left = p->len - n;
+    size_t len = left < strlen(open_tag) ? left : strlen(open_tag);
+    bool opens = !left || !strncmp(p->data + n, open_tag, len);
+    if (opens && len < strlen(open_tag))
+        return all;
+    if (opens) {
+        begin_part(t, true);
+        p->len -= n + len;
+        memmove(p->data, p->data + n + len, p->len + 1);
+    }
+    t->begun = true;
+    return true;
+}
+
 /* Shows what is certain: while thinking, a tail that may grow into the tag waits. */
 static err_code show_pending(struct talk *t, bool all)
 {
     struct buf *p = &t->pending;
+    if (!t->begun && !find_opening(t, all))
+        return ERR_OK;
     if (t->thinking) {
         char *at = p->len ? strstr(p->data, tag) : NULL;
         if (at) {
@@ -152,7 +173,8 @@ static err_code answer(struct talk *t, const char *system, struct err *e)
                        "the conversation's %lld tokens fill the model's context of %lld: there is "
                        "no room for an answer",
                        (long long)t->prompt.n, (long long)t->model.lm->max_context);
-    begin_part(t, t->model.chat.form == CHAT_R1);
+    t->begun = t->model.chat.form == CHAT_R1;
+    begin_part(t, t->begun);
     struct sched_job job = {.next = next,
                             .token = on_token,
                             .done = done,

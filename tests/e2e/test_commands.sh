@@ -151,6 +151,20 @@ expect 0 "" $decant chat --model $base --prompt x --top-k 1 --max-tokens 8
 cp "$dir/out" "$dir/greedy"
 expect 0 "" $decant chat --model $base --prompt x --temperature 0 --max-tokens 8
 cmp "$dir/out" "$dir/greedy" || fail "chat --top-k 1 is not greedy"
+# a student whose form does not force reasoning opens it itself: told apart all the same
+mkdir "$dir/chatml"
+v=tests/vectors/train
+sed 's/<｜User｜>/<|im_start|>/; s/<｜Assistant｜>/<|im_end|>/' $v/tokenizer.json >"$dir/chatml/tokenizer.json"
+sed 's/: 16,/: 64,/; s/: 24,/: 128,/' $v/config.json >"$dir/chatml/config.json"
+printf '%s\n' '{"prompt":"2 + 2?","completion":"<think>\nI add.\n</think>\n\nIt is 4."}' >"$dir/one.jsonl"
+expect 0 "" $decant corpus import --corpus "$dir/one.db" --traces "$dir/one.jsonl" --teacher test
+expect 0 "" $decant distill --student "$dir/chatml/config.json" --corpus "$dir/one.db" --select all \
+    --out "$dir/chatml/run" --epochs 150 --lr 0.01 --batch-tokens 256
+expect 0 "" $decant chat --model "$dir/chatml/run/final" --prompt "2 + 2?" --temperature 0
+printf '<think>\nI add.\n</think>\n\nIt is 4.\n' | cmp - "$dir/out" || fail "chat said $(cat "$dir/out")"
+expect 0 "" $decant chat --model "$dir/chatml/run/final" --prompt "2 + 2?" --temperature 0 --hide-reasoning
+[ "$(cat "$dir/out")" = "It is 4." ] || fail "chat --hide-reasoning said $(cat "$dir/out")"
+
 long=$(cut -c1-100 "$dir/train.jsonl" | head -n 20)
 expect 2 "context of 256: there is no room" $decant chat --model $base --prompt "$long"
 expect 0 "" $decant chat --model $teacher --prompt "$(sed -n '1s/.*"prompt": *"\([^"]*\)".*/\1/p' "$dir/test.jsonl")"
