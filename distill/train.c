@@ -470,7 +470,8 @@ static err_code train_all(struct job *j, struct err *e)
     if (!rc && j->st.eval_due)
         rc = stop_here(j, e);
     if (!rc)
-        rc = train_dir_finish(&j->dir, j->student, final_dtype(j->s->dtype), j->s->tokenizer, e);
+        rc = train_dir_finish(&j->dir, j->student, final_dtype(j->s->dtype), j->s->tokenizer,
+                              j->data.tokenizer, e);
     progress_end(&j->progress, "%lld of %lld steps, %lld tokens in %.1f s", (long long)j->st.step,
                  (long long)j->n_steps, (long long)j->st.n_tokens, j->st.seconds);
     return rc;

@@ -348,13 +348,40 @@ err_code train_dir_latest(struct train_dir *d, char **path, struct train_state *
     return rc;
 }
 
+/* Puts all stops into generation_config.json, which transformers and vLLM read them from. */
+static err_code write_stops(const char *dir, const struct tokenizer *tok, struct err *e)
+{
+    const int32_t *ids;
+    int n = tokenizer_stops(tok, &ids);
+    if (!n)
+        return ERR_OK;
+    struct json j = {0};
+    char *path = path_join(dir, "generation_config.json", e), *text = NULL;
+    err_code rc = !path ? ERR_NOMEM : file_exists(path) ? json_open(&j, path, 16 << 20, e) : ERR_OK;
+    if (!rc && !j.root)
+        j.root = cJSON_CreateObject();
+    cJSON *list = rc ? NULL : cJSON_CreateIntArray(ids, n);
+    cJSON_DeleteItemFromObjectCaseSensitive(j.root, "eos_token_id");
+    if (list && cJSON_AddItemToObject(j.root, "eos_token_id", list))
+        text = cJSON_Print(j.root);
+    else
+        cJSON_Delete(list);
+    if (!rc)
+        rc = text ? file_replace(path, text, strlen(text), e)
+                  : err_set(e, ERR_NOMEM, "out of memory while writing %s", path);
+    cJSON_free(text);
+    json_close(&j);
+    mem_free(path);
+    return rc;
+}
+
 err_code train_dir_finish(struct train_dir *d, struct student *s, enum dtype dtype,
-                          const char *tokenizer_dir, struct err *e)
+                          const char *tokenizer_dir, const struct tokenizer *tok, struct err *e)
 {
     char *tmp = train_dir_path(d, "final.tmp", e), *final = train_dir_path(d, "final", e);
     err_code rc = tmp && final ? file_remove_tree(tmp, e) : ERR_NOMEM;
     if (!rc && !(rc = student_save(s, tmp, dtype, tokenizer_dir, e)) &&
-        !(rc = file_sync_dir(tmp, e)) && rename(tmp, final))
+        !(rc = write_stops(tmp, tok, e)) && !(rc = file_sync_dir(tmp, e)) && rename(tmp, final))
         rc = err_errno(e, "cannot rename to", final);
     if (!rc)
         rc = file_sync_dir(d->path, e);

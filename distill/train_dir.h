@@ -4,6 +4,7 @@
 #ifndef DECANT_DISTILL_TRAIN_DIR_H
 #define DECANT_DISTILL_TRAIN_DIR_H
 
+#include "core/text/tokenizer.h"
 #include "distill/train.h"
 #include "distill/train_optim.h"
 
@@ -41,8 +42,9 @@ err_code train_dir_checkpoint(struct train_dir *d, struct student *s, const stru
 /* The newest complete checkpoint: its directory (the caller frees; NULL: there is none) and state.
  * Incomplete ones are removed. */
 err_code train_dir_latest(struct train_dir *d, char **path, struct train_state *st, struct err *e);
-/* Writes final/. */
+/* Writes final/, its generation_config.json with all of tok's stops: a base model's own knows the
+ * token that ends a document, but not the one that ends an answer. */
 err_code train_dir_finish(struct train_dir *d, struct student *s, enum dtype dtype,
-                          const char *tokenizer_dir, struct err *e);
+                          const char *tokenizer_dir, const struct tokenizer *tok, struct err *e);
 
 #endif

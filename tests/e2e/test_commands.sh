@@ -160,6 +160,8 @@ printf '%s\n' '{"prompt":"2 + 2?","completion":"<think>\nI add.\n</think>\n\nIt 
 expect 0 "" $decant corpus import --corpus "$dir/one.db" --traces "$dir/one.jsonl" --teacher test
 expect 0 "" $decant distill --student "$dir/chatml/config.json" --corpus "$dir/one.db" --select all \
     --out "$dir/chatml/run" --epochs 150 --lr 0.01 --batch-tokens 256
+got=$(tr -d ' \t\n' <"$dir/chatml/run/final/generation_config.json")
+[ "$got" = '{"eos_token_id":[257,260]}' ] || fail "other programs would stop at $got"
 expect 0 "" $decant chat --model "$dir/chatml/run/final" --prompt "2 + 2?" --temperature 0
 printf '<think>\nI add.\n</think>\n\nIt is 4.\n' | cmp - "$dir/out" || fail "chat said $(cat "$dir/out")"
 expect 0 "" $decant chat --model "$dir/chatml/run/final" --prompt "2 + 2?" --temperature 0 --hide-reasoning
