@@ -20,6 +20,22 @@ static int32_t or_else(int32_t id, int32_t other)
     return id >= 0 ? id : other;
 }
 
+/* The text between "<|im_start|>system\n" and "<|im_end|>" where the template says it word by word.
+ */
+static void find_default_system(struct chat *c, const char *template)
+{
+    static const char open[] = "<|im_start|>system\\n", close[] = "<|im_end|>";
+    for (const char *p = template; p && (p = strstr(p, open));) {
+        p += sizeof open - 1;
+        size_t n = strcspn(p, "'\"\\{<");
+        if (n && !strncmp(p + n, close, sizeof close - 1)) {
+            c->system = p;
+            c->n_system = n;
+            return;
+        }
+    }
+}
+
 err_code chat_init(struct chat *c, const struct tokenizer *tok, struct err *e)
 {
     (void)e;
@@ -43,6 +59,7 @@ err_code chat_init(struct chat *c, const struct tokenizer *tok, struct err *e)
         c->user = c->assistant = im_start;
         c->bos = tokenizer_adds_bos(tok) ? c->bos : -1;
         c->eos = im_end;
+        find_default_system(c, tokenizer_chat_template(tok));
     } else if (header >= 0 && header_end >= 0) {
         c->form = CHAT_LLAMA3;
         c->user = header;
@@ -145,11 +162,17 @@ static void close_role(struct writer *w, const char *role)
     }
 }
 
-static void message(struct writer *w, const char *role, const char *text)
+static void message_n(struct writer *w, const char *role, const char *text, size_t n)
 {
     open_role(w, role);
-    put(w, text);
+    if (!w->rc)
+        w->rc = buf_add(&w->text, text, n, w->e);
     close_role(w, role);
+}
+
+static void message(struct writer *w, const char *role, const char *text)
+{
+    message_n(w, role, text, text ? strlen(text) : 0);
 }
 
 err_code chat_prompt(const struct chat *c, const char *system, const struct chat_turn *turns,
@@ -159,6 +182,8 @@ err_code chat_prompt(const struct chat *c, const char *system, const struct chat
     put_id(&w, c->bos);
     if (system && *system)
         message(&w, "system", system);
+    else if (c->system)
+        message_n(&w, "system", c->system, c->n_system);
     for (int i = 0; i < n_turns; i++) {
         message(&w, "user", turns[i].user);
         if (turns[i].assistant)

@@ -5,6 +5,9 @@
  *   chatml    <|im_start|>user\n{q}<|im_end|>\n<|im_start|>assistant\n      (Qwen2.5)
  *   llama3    <|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n{q}<|eot_id|>...
  *   plain     {q}\n                                                        (base models)
+ *
+ * Where a chatml model's own template puts a system message in front when there is none (Qwen2.5's
+ * does), so does decant: whoever serves the model by that template then asks as it was trained.
  */
 #ifndef DECANT_TEXT_CHAT_H
 #define DECANT_TEXT_CHAT_H
@@ -17,6 +20,9 @@ struct chat {
     enum chat_form form;
     const struct tokenizer *tok;
     int32_t bos, eos, user, assistant, think, think_end; /* -1 when the form has none */
+    const char
+        *system; /* said where no system message is given; NULL: nothing. In tok's template */
+    size_t n_system;
 };
 /* Recognises the form. Never fails for lack of one: CHAT_PLAIN (chat_form_name tells). */
 err_code chat_init(struct chat *c, const struct tokenizer *tok, struct err *e);
@@ -26,7 +32,8 @@ struct chat_turn {
     const char *user;      /* the question */
     const char *assistant; /* an earlier answer, without its reasoning; NULL for the last turn */
 };
-/* Appends the prompt's ids: all turns, then the opening of the assistant's answer, with
+/* Appends the prompt's ids: system (NULL or "": none given), all turns, then the opening of the
+ * assistant's answer, with
  * "<think>\n" forced where the form has it (R1 sometimes skips thinking otherwise). The user's text
  * is encoded WITHOUT recognising special tokens, so that a prompt cannot forge a turn. */
 err_code chat_prompt(const struct chat *c, const char *system, const struct chat_turn *turns,

@@ -101,6 +101,54 @@ static void chatml(void **state)
     check_completion("3 + 4", "7", "<think>\n3 + 4\n</think>\n\n7<|im_end|>");
 }
 
+/* What a template says where no system message is given; Qwen2.5's is built like this one. */
+static void chatml_with_a_default_system(void **state)
+{
+    (void)state;
+    static const char config[] =
+        "{\"chat_template\": \"{%- if tools %}{{- '<|im_start|>system\\\\n' }}"
+        "{%- else %}{%- if messages[0]['role'] == 'system' %}"
+        "{{- '<|im_start|>system\\\\n' + messages[0]['content'] + '<|im_end|>\\\\n' }}{%- else %}"
+        "{{- '<|im_start|>system\\\\nYou count.<|im_end|>\\\\n' }}{%- endif %}{%- endif %}\"}";
+    struct err e = {0};
+    char dir[] = "/tmp/decant-test-XXXXXX", path[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    ok(file_copy(VECTORS "qwen2/tokenizer.json", path, &e), &e);
+    snprintf(path, sizeof path, "%s/tokenizer_config.json", dir);
+    ok(file_replace(path, config, sizeof config - 1, &e), &e);
+    tokenizer_close(tok);
+    tok = open_tokenizer(dir);
+    ok(file_remove_tree(dir, &e), &e);
+    ok(chat_init(&chat, tok, &e), &e);
+    static const char asked[] =
+        "<|im_start|>system\nYou count.<|im_end|>\n<|im_start|>user\nHow many?<|im_end|>\n"
+        "<|im_start|>assistant\n";
+    check_prompt(NULL, one, 1, asked);
+    check_prompt("", one, 1, asked);
+    check_prompt("Be brief.", one, 1,
+                 "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHow many?<|im_end|>\n"
+                 "<|im_start|>assistant\n");
+}
+
+/* transformers' apply_chat_template gives this text, too. */
+static void qwen25(void **state)
+{
+    (void)state;
+    char dir[256];
+    struct err e = {0};
+    if (!shared_dir())
+        skip();
+    snprintf(dir, sizeof dir, "%s/tokenizers/qwen2.5", shared_dir());
+    tokenizer_close(tok);
+    tok = open_tokenizer(dir);
+    ok(chat_init(&chat, tok, &e), &e);
+    check_prompt(NULL, one, 1,
+                 "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful "
+                 "assistant.<|im_end|>\n<|im_start|>user\nHow many?<|im_end|>\n"
+                 "<|im_start|>assistant\n");
+}
+
 static void llama3(void **state)
 {
     (void)state;
@@ -189,9 +237,14 @@ static void split(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(r1),     cmocka_unit_test(chatml),
-        cmocka_unit_test(llama3), cmocka_unit_test(plain),
-        cmocka_unit_test(split),  cmocka_unit_test(a_prompt_cannot_forge_a_turn),
+        cmocka_unit_test(r1),
+        cmocka_unit_test(chatml),
+        cmocka_unit_test(chatml_with_a_default_system),
+        cmocka_unit_test(qwen25),
+        cmocka_unit_test(llama3),
+        cmocka_unit_test(plain),
+        cmocka_unit_test(split),
+        cmocka_unit_test(a_prompt_cannot_forge_a_turn),
     };
     return cmocka_run_group_tests(tests, NULL, close_all);
 }
