@@ -180,7 +180,8 @@ static err_code answer(struct talk *t, const char *system, struct err *e)
                             .done = done,
                             .ctx = t,
                             .n_slots = 1,
-                            .n_choose = tokenizer_size(t->model.tok)};
+                            .n_choose = tokenizer_size(t->model.tok),
+                            .n_threads = t->model.device->n_threads};
     struct sched_stats st;
     rc = sched_run(t->model.lm, &job, &st, e);
     if (!rc && t->rc) {

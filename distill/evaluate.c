@@ -168,6 +168,7 @@ err_code evaluate_run(const struct evaluate_options *o, struct evaluate_summary 
         progress_begin(&v.progress, "answers", (uint64_t)(v.n_items * o->n_samples));
         v.t0 = clock_now();
         job.n_choose = tokenizer_size(v.model.tok);
+        job.n_threads = v.model.device->n_threads;
         rc = sched_run(v.model.lm, &job, &st, e);
         sum->seconds = clock_now() - v.t0;
         if (!rc && v.next_rc) {

@@ -165,7 +165,8 @@ static err_code drive(struct local *g, struct err *e)
                             .done = done,
                             .ctx = g,
                             .n_slots = g->job.o->concurrency,
-                            .n_choose = tokenizer_size(g->model.tok)};
+                            .n_choose = tokenizer_size(g->model.tok),
+                            .n_threads = g->model.device->n_threads};
     struct sched_stats st;
     progress_begin(&g->progress, "traces", (uint64_t)sum->n_wanted);
     progress_resume(&g->progress, (uint64_t)sum->n_there);

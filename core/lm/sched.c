@@ -205,7 +205,8 @@ static err_code run(struct sched *s, int32_t *picked, struct err *e)
 err_code sched_run(struct lm *lm, const struct sched_job *job, struct sched_stats *st,
                    struct err *e)
 {
-    struct sched s = {.lm = lm, .job = job, .st = st, .n_threads = omp_get_max_threads()};
+    int n_threads = job->n_threads > 0 ? job->n_threads : omp_get_max_threads();
+    struct sched s = {.lm = lm, .job = job, .st = st, .n_threads = n_threads};
     size_t B = (size_t)job->n_slots, V = (size_t)lm->n_vocab, N = (size_t)s.n_threads;
     *st = (struct sched_stats){0};
     double t0 = clock_now();

@@ -44,6 +44,7 @@ struct sched_job {
     int64_t n_choose;      /* only ids below are chosen: the tokenizer's size, where the model's
                             * vocabulary is padded beyond it; 0: all */
     int64_t prefill_chunk; /* prompt tokens a step at most, all sequences together; 0: 512 */
+    int n_threads;         /* that sample; 0: all cores */
 };
 struct sched_stats {
     int64_t n_done, n_tokens, n_prompt_tokens;
