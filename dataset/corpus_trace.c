@@ -168,7 +168,7 @@ err_code corpus_add_judged(struct corpus *c, const struct corpus_trace *t, const
 {
     /* A savepoint, so that a trace and its verdicts stand or fall together within the caller's
      * transaction; outside of one it is a transaction itself. */
-    err_code rc = run(c, SQL_SAVEPOINT, e);
+    err_code rc = c->whole ? ERR_OK : run(c, SQL_SAVEPOINT, e);
     if (rc)
         return rc;
     rc = insert(c, t, added, e);
@@ -177,9 +177,9 @@ err_code corpus_add_judged(struct corpus *c, const struct corpus_trace *t, const
         rc = add_verdicts(c, *id, v, e);
     } else if (!rc)
         rc = find(c, t, id, e);
-    if (!rc)
+    if (!rc && !c->whole)
         rc = run(c, SQL_RELEASE, e);
-    if (rc && !sqlite3_get_autocommit(c->db))
+    if (rc && !c->whole && !sqlite3_get_autocommit(c->db))
         sqlite3_exec(c->db, "ROLLBACK TO trace; RELEASE trace", NULL, NULL, NULL);
     return rc;
 }

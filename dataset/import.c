@@ -339,7 +339,9 @@ static err_code import_all(struct import *m, struct err *e)
     err_code rc = corpus_begin(m->c, e);
     if (rc)
         return rc;
+    m->c->whole = true;
     rc = run(m, e);
+    m->c->whole = false;
     m->sum->n_regold = m->c->n_golds_filled - n_filled;
     if (!rc && !m->sum->n_lines)
         rc = err_set(e, ERR_FORMAT, "%s: holds no prompts", records_path(m->records));
