@@ -20,11 +20,14 @@ struct region {
     int n;
 };
 
+static bool is_empty(struct end low, struct end high)
+{
+    return low.value > high.value || (low.value == high.value && !(low.closed && high.closed));
+}
+
 static bool add_piece(struct region *r, struct end low, struct end high)
 {
-    bool empty =
-        low.value > high.value || (low.value == high.value && !(low.closed && high.closed));
-    if (empty || r->n == MAX_PIECES)
+    if (is_empty(low, high) || r->n == MAX_PIECES)
         return false;
     r->pieces[r->n++] = (struct piece){low, high};
     return true;
@@ -44,6 +47,81 @@ static bool make_end(struct matcher *m, struct part p, bool closed, struct end *
 static struct end infinite(struct part p, int sign)
 {
     return (struct end){part_at(p, 0), sign * HUGE_VALL, false};
+}
+
+/* What is left of all beyond an end of a piece that is taken away. */
+static struct end beyond(struct end e)
+{
+    e.closed = !e.closed;
+    return e;
+}
+
+static struct end lesser(struct end a, struct end b)
+{
+    return a.value < b.value || (a.value == b.value && !a.closed) ? a : b;
+}
+
+static struct end greater(struct end a, struct end b)
+{
+    return a.value > b.value || (a.value == b.value && !a.closed) ? a : b;
+}
+
+/* Takes the piece q away from r. */
+static bool subtract(struct region *r, const struct piece *q)
+{
+    struct region rest = {.n = 0};
+    for (int i = 0; i < r->n; i++) {
+        struct piece p = r->pieces[i];
+        struct end high = lesser(p.high, beyond(q->low)), low = greater(p.low, beyond(q->high));
+        if ((!is_empty(p.low, high) && !add_piece(&rest, p.low, high)) ||
+            (!is_empty(low, p.high) && !add_piece(&rest, low, p.high)))
+            return false;
+    }
+    *r = rest;
+    return true;
+}
+
+/* Leaves of r what is in one of the pieces of q too. */
+static bool intersect(struct region *r, const struct region *q)
+{
+    struct region both = {.n = 0};
+    for (int i = 0; i < r->n; i++)
+        for (int k = 0; k < q->n; k++) {
+            struct end low = greater(r->pieces[i].low, q->pieces[k].low);
+            struct end high = lesser(r->pieces[i].high, q->pieces[k].high);
+            if (!is_empty(low, high) && !add_piece(&both, low, high))
+                return false;
+        }
+    *r = both;
+    return true;
+}
+
+/* In order; pieces that touch or overlap become one. Ends that only nearly touch are left alone. */
+static void normalise(struct region *r)
+{
+    for (int i = 1; i < r->n; i++)
+        for (int k = i; k > 0 && r->pieces[k].low.value < r->pieces[k - 1].low.value; k--) {
+            struct piece swap = r->pieces[k];
+            r->pieces[k] = r->pieces[k - 1];
+            r->pieces[k - 1] = swap;
+        }
+    int n = 0;
+    for (int i = 0; i < r->n; i++) {
+        struct piece *last = n ? &r->pieces[n - 1] : NULL, next = r->pieces[i];
+        bool joined =
+            last && (next.low.value < last->high.value || (next.low.value == last->high.value &&
+                                                           (next.low.closed || last->high.closed)));
+        if (!joined) {
+            r->pieces[n++] = next;
+            continue;
+        }
+        if (next.low.value == last->low.value && next.low.closed)
+            last->low.closed = true;
+        if (next.high.value > last->high.value ||
+            (next.high.value == last->high.value && next.high.closed))
+            last->high = next.high;
+    }
+    r->n = n;
 }
 
 static bool is_bracket(const struct expr_node *n)
@@ -152,18 +230,28 @@ static bool add_conditions(struct matcher *m, struct part p, struct region *r)
                 return false;
         return true;
     }
-    struct end low = infinite(p, -1), high = infinite(p, 1);
-    for (uint16_t c = n->first; c; c = p.t->nodes[c].next) {
+    struct region all = {.n = 0};
+    bool ok = add_piece(&all, infinite(p, -1), infinite(p, 1));
+    for (uint16_t c = n->first; ok && c; c = p.t->nodes[c].next) {
         struct region one = {.n = 0};
-        if (!add_inequality(m, part_at(p, c), &one) || one.n != 1)
-            return false;
-        const struct piece *q = &one.pieces[0];
-        if (q->low.value > low.value || (q->low.value == low.value && !q->low.closed))
-            low = q->low;
-        if (q->high.value < high.value || (q->high.value == high.value && !q->high.closed))
-            high = q->high;
+        ok = add_inequality(m, part_at(p, c), &one) && intersect(&all, &one);
     }
-    return add_piece(r, low, high);
+    for (int i = 0; ok && i < all.n; i++)
+        ok = add_piece(r, all.pieces[i].low, all.pieces[i].high);
+    return ok && all.n;
+}
+
+/* "A \setminus B" */
+static bool add_difference(struct matcher *m, struct part p, struct region *r)
+{
+    struct region all = {.n = 0}, gone = {.n = 0};
+    bool ok = add_region(m, part_child(p, 0), &all) && add_region(m, part_child(p, 1), &gone);
+    normalise(&all);
+    for (int i = 0; ok && i < gone.n; i++)
+        ok = subtract(&all, &gone.pieces[i]);
+    for (int i = 0; ok && i < all.n; i++)
+        ok = add_piece(r, all.pieces[i].low, all.pieces[i].high);
+    return ok;
 }
 
 static bool add_region(struct matcher *m, struct part p, struct region *r)
@@ -183,6 +271,10 @@ static bool add_region(struct matcher *m, struct part p, struct region *r)
         return add_inequality(m, p, r);
     if (is_condition_list(p))
         return add_conditions(m, p, r);
+    if (n->kind == EXPR_WITHOUT)
+        return add_difference(m, p, r);
+    if (n->kind == EXPR_SUCH_THAT)
+        return variable_of(p) == n->name && add_region(m, part_child(p, 0), r);
     if (n->kind != EXPR_JOIN)
         return false;
     for (uint16_t c = n->first; c; c = p.t->nodes[c].next)
@@ -194,36 +286,9 @@ static bool add_region(struct matcher *m, struct part p, struct region *r)
 bool part_is_region(struct part p)
 {
     const struct expr_node *n = part_node(p);
-    return n->kind == EXPR_JOIN || is_inequality(p) || is_condition_list(p) ||
+    return n->kind == EXPR_JOIN || n->kind == EXPR_WITHOUT || n->kind == EXPR_SUCH_THAT ||
+           is_inequality(p) || is_condition_list(p) ||
            (n->kind == EXPR_CONSTANT && (n->op == EXPR_REALS || n->op == EXPR_EMPTY));
-}
-
-/* In order; pieces that touch or overlap become one. Ends that only nearly touch are left alone. */
-static void normalise(struct region *r)
-{
-    for (int i = 1; i < r->n; i++)
-        for (int k = i; k > 0 && r->pieces[k].low.value < r->pieces[k - 1].low.value; k--) {
-            struct piece swap = r->pieces[k];
-            r->pieces[k] = r->pieces[k - 1];
-            r->pieces[k - 1] = swap;
-        }
-    int n = 0;
-    for (int i = 0; i < r->n; i++) {
-        struct piece *last = n ? &r->pieces[n - 1] : NULL, next = r->pieces[i];
-        bool joined =
-            last && (next.low.value < last->high.value || (next.low.value == last->high.value &&
-                                                           (next.low.closed || last->high.closed)));
-        if (!joined) {
-            r->pieces[n++] = next;
-            continue;
-        }
-        if (next.low.value == last->low.value && next.low.closed)
-            last->low.closed = true;
-        if (next.high.value > last->high.value ||
-            (next.high.value == last->high.value && next.high.closed))
-            last->high = next.high;
-    }
-    r->n = n;
 }
 
 static enum answer_verdict compare_ends(struct matcher *m, struct end a, struct end b)

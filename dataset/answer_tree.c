@@ -47,6 +47,7 @@ static bool is_structure(struct part p)
 {
     int kind = kind_of(p);
     return kind == EXPR_SEQUENCE || kind == EXPR_JOIN || kind == EXPR_MATRIX ||
+           kind == EXPR_WITHOUT || kind == EXPR_SUCH_THAT ||
            (kind == EXPR_CONSTANT && part_node(p)->op >= EXPR_REALS);
 }
 
@@ -498,12 +499,12 @@ static enum answer_verdict compare_structures(struct matcher *m, struct part a, 
     return wrong(m, "another kind of answer");
 }
 
-/* x > 3 and y > 3 */
+/* x > 3 and y > 3; in {x | x > 3} any name would do. */
 static bool other_names(struct part a, struct part b)
 {
     uint32_t names_a[16], names_b[16];
-    return part_variables(a, names_a) == 1 && part_variables(b, names_b) == 1 &&
-           names_a[0] != names_b[0];
+    return !either(a, b, EXPR_SUCH_THAT) && part_variables(a, names_a) == 1 &&
+           part_variables(b, names_b) == 1 && names_a[0] != names_b[0];
 }
 
 static enum answer_verdict compare_kinds(struct matcher *m, struct part a, struct part b)
@@ -517,6 +518,8 @@ static enum answer_verdict compare_kinds(struct matcher *m, struct part a, struc
         enum answer_verdict v = part_regions(m, a, b, &readable);
         if (readable)
             return v == ANSWER_CORRECT && other_names(a, b) ? unknown(m, "other variables") : v;
+        if (either(a, b, EXPR_SUCH_THAT) || either(a, b, EXPR_WITHOUT))
+            return unknown(m, "a set that is not read");
         if (is_solved_kind(a) && is_solved_kind(b) && !is_set(a) && !is_set(b))
             return unknown(m, "a set against another kind of answer");
     }

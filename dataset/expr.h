@@ -42,6 +42,7 @@ enum expr_token_kind {
     TOKEN_PLUS_MINUS, /* op: '+' for \pm, '-' for \mp */
     TOKEN_UNION,
     TOKEN_INTERSECTION,
+    TOKEN_WITHOUT,
     TOKEN_SET_OPEN, /* \{ and \} */
     TOKEN_SET_CLOSE,
     TOKEN_FLOOR, /* op: '(' or ')' */
@@ -119,6 +120,8 @@ enum expr_kind {
     EXPR_SEQUENCE,   /* children; open and close: ( [ { or 0 for a bare list */
     EXPR_RATIO,      /* children: 3:4 */
     EXPR_JOIN,       /* children: union */
+    EXPR_WITHOUT,    /* 2 children: the difference of sets */
+    EXPR_SUCH_THAT,  /* 1 child: {x | child}; name: x */
     EXPR_MATRIX,     /* children row by row; name: number of columns */
     EXPR_RELATION,   /* children; the op of each but the first stands in that child's relation */
     EXPR_ASSIGNMENT, /* x = value, f(x) = value, x in set: 1 child; name (0: words), op: 'f', 'v' */

@@ -24,7 +24,10 @@ static uint16_t parse_series(struct expr_parser *p, int separator, enum expr_kin
 
 static uint16_t parse_join(struct expr_parser *p)
 {
-    return parse_series(p, TOKEN_UNION, EXPR_JOIN, expr_parse_sum);
+    uint16_t n = parse_series(p, TOKEN_UNION, EXPR_JOIN, expr_parse_sum);
+    if (n && expr_accept(p, TOKEN_WITHOUT))
+        n = expr_add_pair(p, EXPR_WITHOUT, n, expr_parse_sum(p));
+    return n;
 }
 
 static uint16_t parse_ratio(struct expr_parser *p)

@@ -5,7 +5,7 @@
  *     statement  [name "="] value (relation value)*
  *     value      ratio unit
  *     ratio      join (":" join)*
- *     join       sum ("\cup" sum)*
+ *     join       sum ("\cup" sum)* ["\setminus" sum]
  *     sum        [sign] product (("+" | "-" | "\pm") product)*                     expr_term.c
  *     product    factor (["*" | "/"] factor)*
  *     factor     primary ("^" ... | "!" | "%" | degrees)*

@@ -79,6 +79,33 @@ static uint16_t parse_variable(struct expr_parser *p)
     return n;
 }
 
+/* Past "x |", "x :" or "x \in \mathbb{R} |"; *name is the variable. NULL: something else. */
+static struct expr_token *past_such_that(const struct expr_parser *p, uint32_t *name)
+{
+    struct expr_token *t = p->tok;
+    *name = expr_scan_variable(p, &t);
+    if (*name && t->kind == TOKEN_RELATION && t->op == 'e' && t[1].kind == TOKEN_CONSTANT &&
+        t[1].op == EXPR_REALS)
+        t += 2;
+    return *name && (t->kind == '|' || t->kind == ':') ? t + 1 : NULL;
+}
+
+/* "x | x > 2 \}": the conditions hold together. */
+static uint16_t parse_such_that(struct expr_parser *p, struct expr_token *conditions, uint32_t name)
+{
+    p->tok = conditions;
+    uint16_t list = expr_parse_list(p), n;
+    if (!list || !expr_accept(p, TOKEN_SET_CLOSE))
+        return 0;
+    struct expr_node *node = &p->t->nodes[list];
+    if (node->kind == EXPR_SEQUENCE && !node->open && node->op == ',')
+        node->op = 'a';
+    n = expr_add_over(p, EXPR_SUCH_THAT, 0, list);
+    if (n)
+        p->t->nodes[n].name = name;
+    return n;
+}
+
 /* "( list )" and its kin, from the opening token on. Brackets around one thing only group it, but
  * \\{x\\} is a set. "{1,2}" without backslashes is taken for a set too. */
 static uint16_t parse_brackets(struct expr_parser *p)
@@ -91,10 +118,12 @@ static uint16_t parse_brackets(struct expr_parser *p)
         p->in_bars = bars;
         return expr_add_node(p, EXPR_CONSTANT, EXPR_EMPTY);
     }
-    uint16_t list = expr_parse_list(p);
+    uint32_t name;
+    struct expr_token *conditions = open == TOKEN_SET_OPEN ? past_such_that(p, &name) : NULL;
+    uint16_t list = conditions ? parse_such_that(p, conditions, name) : expr_parse_list(p);
     p->in_bars = bars;
-    if (!list)
-        return 0;
+    if (!list || conditions)
+        return list;
     int close = p->tok->kind;
     bool round = (open == '(' || open == '[') && (close == ')' || close == ']');
     if (!round && !(open == '{' && close == '}') &&
