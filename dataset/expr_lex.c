@@ -116,6 +116,10 @@ static size_t half_day(const char *s, const char *end)
 static const char *lex_letters(struct lexer *l, const char *s, const char *end)
 {
     size_t n = half_day(s, end);
+    enum expr_constant set;
+    const char *past = expr_past_set_words(s, end, &set);
+    if (past)
+        return emit(l, TOKEN_CONSTANT, set, s, (size_t)(past - s), 0) ? past : NULL;
     if (n)
         return emit(l, TOKEN_TEXT, 0, s, n, 0) ? s + n : NULL;
     while (s + n < end && is_letter(s[n]))
@@ -232,6 +236,9 @@ static const char *lex_words(struct lexer *l, const char *s, const char *end, in
     bool half = n && half_day(from, to);
     plain = plain || (n && follows_value(l) && !l->currency &&
                       is_short_unit(from, n)); /* "m", "m/s", "m^2" */
+    enum expr_constant set;
+    if (expr_past_set_words(from, to, &set) == to)
+        return emit(l, TOKEN_CONSTANT, set, from, n, 0) ? close + 1 : NULL;
     if (n == 3 && !strncasecmp(from, "and", 3))
         return emit(l, TOKEN_AND, 0, from, n, 0) ? close + 1 : NULL;
     if (n == 2 && !strncasecmp(from, "or", 2))

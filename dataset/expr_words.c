@@ -1,8 +1,10 @@
 #include "dataset/expr_words.h"
 #include "dataset/answer_value.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Sorted by name, for bsearch. */
 static const struct expr_command commands[] = {
@@ -268,4 +270,34 @@ bool expr_is_short_word(const char *word)
 {
     return unit_is_short(word) ||
            is_listed(word, short_words, sizeof short_words / sizeof *short_words);
+}
+
+static bool starts_any_case(const char *s, const char *end, const char *with)
+{
+    size_t n = strlen(with);
+    return (size_t)(end - s) >= n && !strncasecmp(s, with, n);
+}
+
+const char *expr_past_set_words(const char *s, const char *end, enum expr_constant *op)
+{
+    static const struct {
+        const char *words;
+        enum expr_constant op;
+    } sets[] = {{"all real numbers", EXPR_REALS},    {"all real values", EXPR_REALS},
+                {"all reals", EXPR_REALS},           {"any real number", EXPR_REALS},
+                {"set of real numbers", EXPR_REALS}, {"empty set", EXPR_EMPTY},
+                {"no solutions", EXPR_EMPTY},        {"no solution", EXPR_EMPTY}};
+    static const char *const before[] = {"the ", "set of "};
+    for (size_t k = 0; k <= 2; k++) {
+        for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+            const char *next = s + strlen(sets[i].words);
+            *op = sets[i].op;
+            if (starts_any_case(s, end, sets[i].words) &&
+                (next == end || !isalpha((unsigned char)*next)))
+                return next;
+        }
+        if (k < 2 && starts_any_case(s, end, before[k]))
+            s += strlen(before[k]);
+    }
+    return NULL;
 }

@@ -39,6 +39,10 @@ const struct expr_character *expr_find_character(const char *s, const char *end)
 
 bool expr_is_greek(const char *name);
 
+/* Words that begin at s and name a set, "all real numbers", "the empty set": past them, *op is its
+ * constant. NULL: other words. */
+const char *expr_past_set_words(const char *s, const char *end, enum expr_constant *op);
+
 /* Is a word of two or three letters one of prose, or a unit, rather than a product of variables? */
 bool expr_is_short_word(const char *word);
 
