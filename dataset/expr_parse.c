@@ -30,9 +30,20 @@ static uint16_t parse_join(struct expr_parser *p)
     return n;
 }
 
+static bool is_text(const struct expr_parser *p, const struct expr_token *t, const char *word)
+{
+    size_t n = strlen(word);
+    return t->kind == TOKEN_TEXT && t->n == n && !strncasecmp(p->t->text + t->at, word, n);
+}
+
+/* "3:4", "3 to 4" */
 static uint16_t parse_ratio(struct expr_parser *p)
 {
-    return parse_series(p, ':', EXPR_RATIO, parse_join);
+    uint16_t n = parse_series(p, ':', EXPR_RATIO, parse_join);
+    if (!n || !is_text(p, p->tok, "to") || p->t->nodes[n].kind == EXPR_RATIO)
+        return n;
+    p->tok++;
+    return expr_add_pair(p, EXPR_RATIO, n, parse_join(p));
 }
 
 /* Are these words fit for a unit? */
@@ -128,6 +139,24 @@ static bool is_condition(const char *s, size_t n)
     return false;
 }
 
+/* Do the words end in "is" or "are" and leave what follows whole: "The answer is", "The area is"?
+ */
+static bool is_label(const char *s, size_t n)
+{
+    size_t verb = n > 2 && !strncasecmp(s + n - 3, " is", 3)    ? 3
+                  : n > 3 && !strncasecmp(s + n - 4, " are", 4) ? 4
+                                                                : 0;
+    return verb && is_unit(s, n - verb) && !is_condition(s, n);
+}
+
+/* Past "\text{The answer is}" and its like, and a colon; NULL: none. Bare words are prose. */
+static struct expr_token *past_label(const struct expr_parser *p)
+{
+    struct expr_token *t = p->tok;
+    bool label = t->kind == TOKEN_TEXT && is_label(p->t->text + t->at, t->n);
+    return label ? t + 1 + (t[1].kind == ':') : NULL;
+}
+
 /* What an assignment gives a value to: "x =", "f(x) =", "(x, y) =", "\text{Area} =", "x \in".
  * *name 0 for words; *op: 'v' a variable, 'f' anything that may be left out. Moves past the "=".
  * False, and nothing moves, when the statement begins otherwise. */
@@ -201,8 +230,12 @@ static uint16_t parse_statement(struct expr_parser *p)
 {
     uint32_t name;
     char op;
+    struct expr_token *value = past_label(p);
+    p->tok = value ? value : p->tok;
     if (scan_name(p, &name, &op))
         return parse_assignment(p, name, op);
+    if (p->tok->kind == TOKEN_RELATION && p->tok->op == '~') /* "\approx 3.6" */
+        p->tok++;
     uint16_t n = parse_value(p), chain = 0, last = 0;
     while (n && p->tok->kind == TOKEN_RELATION) {
         char relation = (char)p->tok++->op;
