@@ -73,11 +73,14 @@ struct spelling {
 static bool command(struct cleaner *c)
 {
     static const struct spelling words[] = {
-        {"frac", "\x01"}, {"dfrac", "\x01"},      {"tfrac", "\x01"},    {"cfrac", "\x01"},
-        {"left", ""},     {"right", ""},          {"displaystyle", ""}, {"textstyle", ""},
-        {"quad", " "},    {"qquad", " "},         {"times", "*"},       {"cdot", "*"},
-        {"circ", "\x06"}, {"degree", "\x06"},     {"percent", "%"},     {"pounds", "\x04"},
-        {"euro", "\x03"}, {"textdollar", "\x02"}, {"limits", ""},       {"bf", ""},
+        {"frac", "\x01"},     {"dfrac", "\x01"},  {"tfrac", "\x01"},
+        {"cfrac", "\x01"},    {"left", ""},       {"right", ""},
+        {"displaystyle", ""}, {"textstyle", ""},  {"quad", " "},
+        {"qquad", " "},       {"times", "*"},     {"cdot", "*"},
+        {"circ", "\x06"},     {"degree", "\x06"}, {"percent", "%"},
+        {"pounds", "\x04"},   {"euro", "\x03"},   {"textdollar", "\x02"},
+        {"limits", ""},       {"cent", " cents"}, {"textcent", " cents"},
+        {"bf", ""},
     };
     static const char *const wrappers[] = {"text",   "textbf",     "textit", "textrm",
                                            "mathrm", "mathbf",     "mbox",   "operatorname",
@@ -132,10 +135,11 @@ static bool command(struct cleaner *c)
 static bool unicode(struct cleaner *c)
 {
     static const struct spelling chars[] = {
-        {"\u2212", "-"},    {"\u00A0", " "},    {"\u2009", " "},    {"\u202F", " "},
-        {"\u00B0", "\x06"}, {"\u20AC", "\x03"}, {"\u00A3", "\x04"}, {"\u00A5", "\x05"},
-        {"\u00D7", "*"},    {"\u00BC", " 1/4"}, {"\u00BD", " 1/2"}, {"\u00BE", " 3/4"},
-        {"\u00B2", "^2"},   {"\u00B3", "^3"},   {"\u2019", "'"},    {"\uFF0C", ","},
+        {"\u2212", "-"},      {"\u00A0", " "},    {"\u2009", " "},    {"\u202F", " "},
+        {"\u00B0", "\x06"},   {"\u20AC", "\x03"}, {"\u00A3", "\x04"}, {"\u00A5", "\x05"},
+        {"\u00D7", "*"},      {"\u00BC", " 1/4"}, {"\u00BD", " 1/2"}, {"\u00BE", " 3/4"},
+        {"\u00A2", " cents"}, {"\u00B2", "^2"},   {"\u00B3", "^3"},   {"\u2019", "'"},
+        {"\uFF0C", ","},
     };
     for (size_t i = 0; i < sizeof chars / sizeof *chars; i++) {
         size_t n = strlen(chars[i].from);

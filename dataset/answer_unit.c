@@ -6,16 +6,16 @@
 
 /* Words after a number that make another one of it: "3 quarters", "2.5 million". */
 static const char *const changing[] = {
-    "half",        "halves",   "third",    "thirds",      "fourth",      "fourths",    "quarter",
-    "quarters",    "fifth",    "fifths",   "sixth",       "sixths",      "seventh",    "eighth",
-    "eighths",     "ninth",    "tenth",    "tenths",      "hundredth",   "hundredths", "thousandth",
-    "thousandths", "dozen",    "dozens",   "score",       "gross",       "squared",    "cubed",
-    "plus",        "minus",    "over",     "point",       "divided",     "multiplied", "remainder",
-    "mod",         "modulo",   "pi",       "factorial",   "th",          "st",         "nd",
-    "rd",          "hundred",  "hundreds", "thousand",    "thousands",   "million",    "millions",
-    "billion",     "billions", "trillion", "quadrillion", "quintillion", "lakh",       "lakhs",
-    "crore",       "crores",   "grand",    "mil",         "mln",         "bln",        "mn",
-    "bn",          "tn",       "k",        "tens",
+    "half",        "halves",  "third",    "thirds",    "fourth",      "fourths",     "quarter",
+    "quarters",    "fifth",   "fifths",   "sixth",     "sixths",      "seventh",     "eighth",
+    "eighths",     "ninth",   "tenth",    "tenths",    "hundredth",   "hundredths",  "thousandth",
+    "thousandths", "dozen",   "dozens",   "score",     "gross",       "squared",     "cubed",
+    "plus",        "minus",   "over",     "point",     "divided",     "multiplied",  "remainder",
+    "mod",         "modulo",  "pi",       "factorial", "th",          "ths",         "st",
+    "nd",          "rd",      "hundred",  "hundreds",  "thousand",    "thousands",   "million",
+    "millions",    "billion", "billions", "trillion",  "quadrillion", "quintillion", "lakh",
+    "lakhs",       "crore",   "crores",   "grand",     "mil",         "mln",         "bln",
+    "mn",          "bn",      "tn",       "k",         "tens",
 };
 
 /* Others that are no unit after a number: they leave its value open. */

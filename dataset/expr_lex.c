@@ -112,6 +112,18 @@ static size_t half_day(const char *s, const char *end)
     return s[3] == '.' ? 4 : 3;
 }
 
+/* Directly behind a number: the "th" of "5th", which is no product of t and h? */
+static bool is_ordinal_ending(const struct lexer *l, const char *s, size_t n)
+{
+    static const char endings[] = "thstndrd";
+    if (n != 2 || l->spaced || !l->n || l->out[l->n - 1].kind != TOKEN_NUMBER)
+        return false;
+    for (const char *e = endings; *e; e += 2)
+        if (!memcmp(s, e, 2))
+            return true;
+    return false;
+}
+
 /* Letters outside \text: a function, a unit, a word, or a product of variables. */
 static const char *lex_letters(struct lexer *l, const char *s, const char *end)
 {
@@ -133,7 +145,7 @@ static const char *lex_letters(struct lexer *l, const char *s, const char *end)
         const struct expr_command *known = expr_find_word(word);
         if (known)
             return emit(l, known->kind, known->op, s, n, 0) ? s + n : NULL;
-        if (n > 3 || expr_is_short_word(word)) {
+        if (n > 3 || expr_is_short_word(word) || is_ordinal_ending(l, s, n)) {
             /* words with ' or - inside go on */
             while (s + n + 1 < end && (s[n] == '\'' || s[n] == '-') && is_letter(s[n + 1]))
                 for (n++; s + n < end && is_letter(s[n]);)
@@ -234,6 +246,7 @@ static const char *lex_words(struct lexer *l, const char *s, const char *end, in
     bool plain = n && is_letter(*from) && has_word(from, to) && !memchr(from, '\\', n) &&
                  !memchr(from, '$', n) && !memchr(from, '{', n) && !is_letter_list(from, to);
     bool half = n && half_day(from, to);
+    plain = plain || is_ordinal_ending(l, from, n);
     plain = plain || (n && follows_value(l) && !l->currency &&
                       is_short_unit(from, n)); /* "m", "m/s", "m^2" */
     enum expr_constant set;

@@ -52,7 +52,7 @@ static bool is_unit(const char *s, size_t n)
     char word[32];
     for (size_t i = 0; i < n;) {
         size_t m = 0;
-        while (i < n && strchr(" /-^{}23", s[i]))
+        while (i < n && strchr(" /-^{}()23", s[i]))
             i++;
         while (i < n && (isalpha((unsigned char)s[i]) || s[i] == '.' || s[i] == '\'')) {
             if (m + 1 == sizeof word)
@@ -76,9 +76,11 @@ static const struct expr_token *scan_unit(struct expr_parser *p, bool *bad)
 {
     const struct expr_token *end = NULL;
     for (;;) {
-        const struct expr_token *t = p->tok;
+        struct expr_token *t = p->tok, *remark = expr_past_remark(t);
         if (t->kind == TOKEN_TEXT)
             p->tok++;
+        else if (remark)
+            p->tok = remark;
         else if (t->kind == '/' &&
                  (t[1].kind == TOKEN_TEXT || (end && t[1].kind == TOKEN_VARIABLE)))
             p->tok += 2;

@@ -51,6 +51,15 @@ struct expr_token *expr_past_group(struct expr_token *tok, int open, int close)
     return NULL;
 }
 
+struct expr_token *expr_past_remark(struct expr_token *tok)
+{
+    if (tok->kind != '(' || tok[1].kind != TOKEN_TEXT)
+        return NULL;
+    for (tok++; tok->kind == TOKEN_TEXT;)
+        tok++;
+    return tok->kind == ')' ? tok + 1 : NULL;
+}
+
 uint32_t expr_scan_variable(const struct expr_parser *p, struct expr_token **tok)
 {
     struct expr_token *t = *tok;
@@ -180,10 +189,11 @@ bool expr_starts_factor(const struct expr_parser *p)
     case TOKEN_ROOT:
     case TOKEN_BINOMIAL:
     case TOKEN_BAR:
-    case '(':
     case '[':
     case '{':
         return true;
+    case '(':
+        return !expr_past_remark(p->tok);
     case TOKEN_FLOOR:
     case TOKEN_CEILING:
         return p->tok->op == '(';

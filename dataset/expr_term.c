@@ -1,5 +1,7 @@
 #include "dataset/expr_parse.h"
 
+#include <strings.h>
+
 enum { MAX_POSTFIX = 3 };
 
 /* The degree sign, bare or raised. */
@@ -18,9 +20,39 @@ static bool accept_degree(struct expr_parser *p)
     return expr_accept(p, TOKEN_DEGREE);
 }
 
+/* Is "th", "st", "nd" or "rd" what the whole number in digits ends in? */
+static bool is_ending_of(const char *s, size_t n, const char *digits, size_t n_digits)
+{
+    static const char *const endings[] = {"th", "st", "nd", "rd"};
+    int last = n_digits ? digits[n_digits - 1] - '0' : 9;
+    bool teen = n_digits > 1 && digits[n_digits - 2] == '1';
+    return n == 2 && !strncasecmp(s, endings[last <= 3 && !teen ? last : 0], 2);
+}
+
+/* The ending of an ordinal, "5th" or "5^{\\text{th}}", behind number. */
+static bool accept_ending(struct expr_parser *p, const struct expr_token *number)
+{
+    struct expr_token *t = p->tok;
+    bool raised = t->kind == '^', brace = raised && t[1].kind == '{';
+    t += raised + brace;
+    const char *text = p->t->text;
+    if (number->kind != TOKEN_NUMBER || !number->n || t->kind != TOKEN_TEXT ||
+        !is_ending_of(text + t->at, t->n, text + number->at, number->n) ||
+        (brace && t[1].kind != '}'))
+        return false;
+    p->tok = t + 1 + brace;
+    return true;
+}
+
 uint16_t expr_parse_factor(struct expr_parser *p)
 {
+    const struct expr_token *first = p->tok;
     uint16_t n = expr_parse_primary(p);
+    if (n && p->tok == first + 1 && accept_ending(p, first)) {
+        n = expr_add_over(p, EXPR_IN_UNIT, 0, n);
+        p->t->nodes[n].at = p->tok[-1].at;
+        p->t->nodes[n].n = p->tok[-1].n;
+    }
     for (int i = 0; n && i < MAX_POSTFIX; i++) { /* what is left then is not understood */
         if (accept_degree(p))
             n = expr_add_over(p, EXPR_IN_DEGREES, 0, n);
