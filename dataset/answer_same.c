@@ -198,10 +198,23 @@ static bool may_have_unit(struct part p)
     return p.t->nodes[last].kind == EXPR_VARIABLE;
 }
 
+struct tally {
+    int n_same, n_other;
+};
+
+static void count(struct tally *t, int same)
+{
+    t->n_same += same > 0;
+    t->n_other += same < 0;
+}
+
+/* Where both leave the real numbers they need not agree: \sqrt[4]{x^3} and x^{3/4} differ for x <
+ * 0. Where only one does, as of \ln x and \ln |x|, they have to. */
 static enum answer_verdict functions(struct matcher *m, struct part a, struct part b, bool log_ten)
 {
     uint32_t na[MAX_NAMES], nb[MAX_NAMES];
-    int n_a = part_variables(a, na), n_b = part_variables(b, nb), n_same = 0, n_other = 0;
+    int n_a = part_variables(a, na), n_b = part_variables(b, nb);
+    struct tally all = {0, 0}, real = {0, 0};
     if (n_a < 0 || n_b < 0)
         return verdict(m, 0, "too many variables");
     for (int i = 0; i < N_POINTS; i++) {
@@ -210,9 +223,13 @@ static enum answer_verdict functions(struct matcher *m, struct part a, struct pa
         if (!expr_value(&ea, a.node, &x) || !expr_value(&eb, b.node, &y))
             continue;
         int same = compare_point(x, y, fmaxl(ea.largest, eb.largest));
-        n_same += same > 0;
-        n_other += same < 0;
+        count(&all, same);
+        if (!ea.left_reals || !eb.left_reals)
+            count(&real, ea.left_reals == eb.left_reals ? same : -1);
     }
+    if (real.n_same >= MIN_POINTS && !real.n_other)
+        return verdict(m, 1, NULL);
+    int n_same = all.n_same, n_other = all.n_other;
     if (n_same >= MIN_POINTS && !n_other)
         return verdict(m, 1, NULL);
     if (n_same || n_other < MIN_POINTS)

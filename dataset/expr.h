@@ -165,6 +165,7 @@ struct expr_env {
     bool log_ten;        /* what a bare \log is */
     bool in_angle;       /* inside a trigonometric function: degrees are turned into radians */
     int *steps;          /* the budget; nothing has a value once it is spent */
+    bool left_reals;     /* out: an even root or a logarithm of a negative number was met */
     long double largest; /* out: the largest magnitude met on the way, for the rounding error */
 };
 

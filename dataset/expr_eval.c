@@ -241,10 +241,11 @@ static value power_of(struct expr_env *env, const struct expr_node *n, value bas
         return real_power(creall(base), &q);
     if (is_real(base) && is_real(e) && (creall(base) >= 0))
         return powl(creall(base), creall(e));
+    env->left_reals |= is_real(base);
     return cpowl(base, e);
 }
 
-static value root_of(value x, value order)
+static value root_of(struct expr_env *env, value x, value order)
 {
     long double n = creall(order);
     if (!is_real(order) || n < 2 || n != floorl(n) || n > 1000)
@@ -252,27 +253,33 @@ static value root_of(value x, value order)
     struct expr_ratio e = {1, (i128)n};
     if (is_real(x) && (creall(x) >= 0 || e.den % 2))
         return real_power(creall(x), &e);
+    env->left_reals |= is_real(x);
     return cpowl(x, 1 / n);
 }
 
 static value factorial(value z)
 {
     long double x = creall(z);
-    return is_real(z) && x > -0.999L && x < 1700 ? tgammal(x + 1) : NAN;
+    return is_real(z) && x > -1700 && x < 1700 ? tgammal(x + 1) : NAN;
 }
 
 static value choose(value n, value k)
 {
     long double a = creall(n), b = creall(k);
-    if (!is_real(n) || !is_real(k) || a < 0 || b < 0 || b > a || a > 1e6L)
+    if (!is_real(n) || !is_real(k))
+        return NAN;
+    if (fabsl(a) < 800 && fabsl(b) < 800) /* no number where the gamma function has a pole */
+        return tgammal(a + 1) / tgammal(b + 1) / tgammal(a - b + 1);
+    if (a < 0 || b < 0 || b > a || a > 1e6L)
         return NAN;
     int sign; /* lgammal would write to a global */
     return expl(lgammal_r(a + 1, &sign) - lgammal_r(b + 1, &sign) - lgammal_r(a - b + 1, &sign));
 }
 
-static value call(const struct expr_env *env, const struct expr_node *n, value z)
+static value call(struct expr_env *env, const struct expr_node *n, value z)
 {
     long double x = creall(z);
+    bool negative = is_real(z) && x < 0;
     switch ((enum expr_function)n->op) {
     case EXPR_SIN:
         return is_real(z) ? sinl(x) : csinl(z);
@@ -306,6 +313,7 @@ static value call(const struct expr_env *env, const struct expr_node *n, value z
         return ctanhl(z);
     case EXPR_LN:
     case EXPR_LOG:
+        env->left_reals |= negative;
         z = is_real(z) && x > 0 ? logl(x) : clogl(z);
         return n->op == EXPR_LOG && env->log_ten ? z / M_LN10l : z;
     case EXPR_EXP:
@@ -313,9 +321,10 @@ static value call(const struct expr_env *env, const struct expr_node *n, value z
     case EXPR_CIS:
         return ccosl(z) + I * csinl(z);
     case EXPR_SQRT:
+        env->left_reals |= negative;
         return is_real(z) && x >= 0 ? sqrtl(x) : csqrtl(z);
     case EXPR_CBRT:
-        return root_of(z, 3);
+        return root_of(env, z, 3);
     case EXPR_ABSOLUTE:
         return cabsl(z);
     case EXPR_FLOOR:
@@ -348,7 +357,7 @@ static bool pair_value(struct expr_env *env, const struct expr_node *n, value *z
         *z = power_of(env, n, a, b);
         return true;
     case EXPR_ROOT_OF:
-        *z = root_of(a, b);
+        *z = root_of(env, a, b);
         return true;
     case EXPR_LOG_BASE:
         *z = is_real(a) && is_real(b) && creall(a) > 0 && creall(b) > 0
