@@ -179,6 +179,19 @@ static bool are_letters(const struct items *all)
     return all->n > 1;
 }
 
+/* ACD against A, C, D: the letters of the word are the items. */
+static void spell(struct items *word, const struct items *letters)
+{
+    struct part p = word->part[0];
+    if (word->n != 1 || kind_of(p) != EXPR_MULTIPLY || !are_letters(letters))
+        return;
+    struct items all = {.n = 0};
+    for (uint16_t c = part_node(p)->first; c && all.n < PART_MAX_ITEMS; c = p.t->nodes[c].next)
+        all.part[all.n++] = part_at(p, c);
+    if (are_letters(&all))
+        *word = all;
+}
+
 static bool has_units(const struct items *all)
 {
     for (int i = 0; i < all->n; i++)
@@ -200,6 +213,7 @@ static enum answer_verdict compare_lists(struct matcher *m, struct part a, struc
                    : unknown(m, "values without names");
     if (x.n != y.n && (has_units(&x) || has_units(&y))) /* 5 apples and 3 pears */
         return unknown(m, "another number of quantities");
+    spell(&x, &y);
     if ((x.n == 1 && are_letters(&y)) || (y.n == 1 && are_letters(&x)))
         return is_capital(x.part[0]) && is_capital(y.part[0])
                    ? wrong(m, "another number of letters")

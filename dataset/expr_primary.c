@@ -190,8 +190,9 @@ bool expr_starts_factor(const struct expr_parser *p)
     case TOKEN_BINOMIAL:
     case TOKEN_BAR:
     case '[':
-    case '{':
         return true;
+    case '{':
+        return p->tok[1].kind != '}';
     case '(':
         return !expr_past_remark(p->tok);
     case TOKEN_FLOOR:
@@ -313,8 +314,48 @@ static uint16_t parse_decorated(struct expr_parser *p)
 
 static uint16_t parse_based(struct expr_parser *p, uint16_t number);
 
+/* The number behind the mark "_" or "^" at *tok, in braces or not; NULL: none. */
+static const struct expr_token *scan_script(struct expr_token **tok, int mark)
+{
+    struct expr_token *t = *tok;
+    if (t->kind != mark)
+        return NULL;
+    bool brace = t[1].kind == '{';
+    const struct expr_token *number = t + 1 + brace;
+    if (number->kind != TOKEN_NUMBER || (brace && number[1].kind != '}'))
+        return NULL;
+    *tok = t + 2 + 2 * brace;
+    return number;
+}
+
+/* "C_5^2", "C^2_5", "{}_5C_2", "^5C_2": how many ways to choose 2 of 5, wherever the larger stands.
+ * 0, and nothing moves, for all else. */
+static uint16_t parse_choose(struct expr_parser *p)
+{
+    struct expr_token *t = p->tok;
+    t += t->kind == '{' && t[1].kind == '}' ? 2 : 0;
+    const struct expr_token *a = scan_script(&t, t->kind == '^' ? '^' : '_'), *b;
+    if (t->kind != TOKEN_VARIABLE || t->name != 'C' || (!a && t > p->tok))
+        return 0;
+    t++;
+    bool under = t->kind == '_';
+    b = scan_script(&t, under ? '_' : '^');
+    a = a ? a : scan_script(&t, under ? '^' : '_');
+    if (!a || !b)
+        return 0;
+    uint16_t x = expr_add_number(p, a), y = expr_add_number(p, b);
+    if (!x || !y || !p->t->nodes[x].exact || !p->t->nodes[y].exact)
+        return 0;
+    p->tok = t;
+    bool turn = p->t->nodes[x].q.num < p->t->nodes[y].q.num;
+    return expr_add_pair(p, EXPR_CHOOSE, turn ? y : x, turn ? x : y);
+}
+
 static uint16_t parse_primary_kind(struct expr_parser *p)
 {
+    uint16_t choose = parse_choose(p);
+    if (choose)
+        return choose;
     switch (p->tok->kind) {
     case TOKEN_NUMBER:
         return parse_based(p, expr_add_number(p, p->tok++));
