@@ -79,6 +79,16 @@ static bool bare_box(const char *s, const char *end, struct answer_span *out)
     return set_span(out, s, to, "bare box");
 }
 
+/* Past what is in the box, and its brace; NULL for none. */
+static const char *box_end(const char *open, const char *end)
+{
+    struct answer_span bare;
+    if (*open != '{')
+        return bare_box(open, end, &bare) ? bare.text + bare.n : NULL;
+    const char *close = closing_brace(open, end);
+    return close ? close + 1 : NULL;
+}
+
 /* Past one thing that may stand between two boxes of one answer; NULL: something else. */
 static const char *past_connector(const char *s, const char *end, bool *joins)
 {
@@ -120,10 +130,27 @@ static const char *box_before(const char *text, const char *s)
         const char *open = *q == '\\' ? past_command(q, s) : NULL;
         if (!open)
             continue;
-        const char *close = *open == '{' ? closing_brace(open, s) : NULL;
-        return close && s - close <= MAX_GAP && is_gap(close + 1, s) ? q : NULL;
+        const char *past = box_end(open, s);
+        return past && s - past < MAX_GAP && is_gap(past, s) ? q : NULL;
     }
     return NULL;
+}
+
+/* The start of "x =" or "x_1 =" before the box at s; s when there is none. */
+static const char *name_before(const char *text, const char *s)
+{
+    const char *p = s;
+    while (p > text && p[-1] == ' ')
+        p--;
+    if (p == text || *--p != '=')
+        return s;
+    while (p > text && p[-1] == ' ')
+        p--;
+    if (p - text > 2 && isdigit((unsigned char)p[-1]) && p[-2] == '_')
+        p -= 2;
+    bool letter = p > text && isalpha((unsigned char)p[-1]);
+    bool lone = p - text < 2 || (!isalnum((unsigned char)p[-2]) && p[-2] != '\\');
+    return letter && lone ? p - 1 : s;
 }
 
 /* The last complete box, searched from the end, with those that are joined to it. */
@@ -137,22 +164,19 @@ static bool find_boxed(const char *text, size_t n, struct answer_span *out)
             continue;
         if (n_tries++ == MAX_TRIES)
             return false;
-        if (*open != '{') {
-            if (bare_box(open, end, out))
-                return true;
-            continue;
-        }
-        const char *close = closing_brace(open, end), *first = s;
-        if (!close)
+        const char *past = box_end(open, end), *first = s;
+        if (!past)
             continue;
         for (int i = 1; i < MAX_BOXES; i++) {
             const char *before = box_before(text, first);
-            if (!before || close - before >= ANSWER_MAX_BYTES)
+            if (!before || past - before >= ANSWER_MAX_BYTES)
                 break;
             first = before;
         }
-        return first == s ? set_span(out, open + 1, close, "boxed")
-                          : set_span(out, first, close + 1, "boxed");
+        if (first < s) /* "x = \boxed{2} and y = \boxed{5}" */
+            return set_span(out, name_before(text, first), past, "boxed");
+        return *open == '{' ? set_span(out, open + 1, past - 1, "boxed")
+                            : set_span(out, open, past, "bare box");
     }
     return false;
 }

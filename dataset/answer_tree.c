@@ -93,6 +93,7 @@ static bool flatten(struct part p, struct items *all)
 /* Do the items name different variables: x = 1, y = 2? *rising: in the order of the alphabet. */
 static bool are_named(const struct items *all, bool *rising)
 {
+    int n_numbered = 0; /* x_1 = 1, x_2 = 2 are the values of one variable */
     *rising = true;
     for (int i = 0; i < all->n; i++) {
         const struct expr_node *n = part_node(all->part[i]);
@@ -101,10 +102,12 @@ static bool are_named(const struct items *all, bool *rising)
         for (int k = 0; k < i; k++)
             if (part_node(all->part[k])->name == n->name)
                 return false;
+        if (n->open && n->open == part_node(all->part[0])->open)
+            n_numbered++;
         if (n->op != 'v' || n->name > 'z' || (i && part_node(all->part[i - 1])->name > n->name))
             *rising = false;
     }
-    return all->n > 1;
+    return all->n > 1 && n_numbered < all->n;
 }
 
 /* Items in order. */

@@ -124,7 +124,8 @@ enum expr_kind {
     EXPR_SUCH_THAT,  /* 1 child: {x | child}; name: x */
     EXPR_MATRIX,     /* children row by row; name: number of columns */
     EXPR_RELATION,   /* children; the op of each but the first stands in that child's relation */
-    EXPR_ASSIGNMENT, /* x = value, f(x) = value, x in set: 1 child; name (0: words), op: 'f', 'v' */
+    EXPR_ASSIGNMENT, /* x = value, f(x) = value, x in set: 1 child; name (0: words), op: 'f', 'v';
+                        open: the letter of x_1 */
     EXPR_CHOICE      /* (B) rest: name: the letter; 0 or 1 child */
 };
 

@@ -234,8 +234,13 @@ static uint16_t parse_statement(struct expr_parser *p)
     char op;
     struct expr_token *value = past_label(p);
     p->tok = value ? value : p->tok;
-    if (scan_name(p, &name, &op))
-        return parse_assignment(p, name, op);
+    const struct expr_token *first = p->tok;
+    if (scan_name(p, &name, &op)) {
+        uint16_t n = parse_assignment(p, name, op);
+        if (n && first[1].kind == '_' && first[2].kind == TOKEN_NUMBER)
+            p->t->nodes[n].open = p->t->text[first->at];
+        return n;
+    }
     if (p->tok->kind == TOKEN_RELATION && p->tok->op == '~') /* "\approx 3.6" */
         p->tok++;
     uint16_t n = parse_value(p), chain = 0, last = 0;
