@@ -296,11 +296,12 @@ static bool is_bounded(const char *lower, const char *word, const char *s, size_
 static bool is_hedged(const char *s, size_t n)
 {
     static const char *const words[] = {
-        " not ",      "n't ",     " cannot ", " maybe ",  " perhaps ", " approximately ",
-        " about ",    " around ", " least ",  " most ",   " than ",    " roughly ",
-        " either ",   " or ",     " step ",   " nearly ", " almost ",  " except ",
-        " between ",  " if ",     " unless ", " half ",   " twice ",   " double ",
-        " question ", " problem "};
+        " not ",      "n't ",      " cannot ",  " maybe ",    " perhaps ",  " approximately ",
+        " about ",    " around ",  " least ",   " most ",     " than ",     " roughly ",
+        " either ",   " or ",      " step ",    " nearly ",   " almost ",   " except ",
+        " between ",  " if ",      " unless ",  " half ",     " twice ",    " double ",
+        " question ", " problem ", " add ",     " subtract ", " multiply ", " divide ",
+        " let's ",    " none ",    " nothing ", " zero "};
     char lower[MAX_LINE + 3] = " ";
     for (size_t i = 0; i < n; i++)
         lower[i + 1] =
@@ -439,6 +440,8 @@ static bool take_words(struct line l, const char *from, const char **to)
         end++;
     read_word(end, l.end, word);
     end += strlen(word);
+    if (!strcmp(word, "fewer") || !strcmp(word, "less")) /* a difference */
+        return false;
     bool percent = !strcmp(word, "percent");
     if (percent || unit_changes(word)) {
         if (!answer_parse(from, (size_t)(end - from), &v))
@@ -446,6 +449,25 @@ static bool take_words(struct line l, const char *from, const char **to)
         *to = end;
     }
     return strcmp(word, "times") != 0 || end == l.end || *end != ' ';
+}
+
+/* Past the number that begins at s. */
+static const char *past_number(const char *s, const char *end)
+{
+    while (s < end && (isdigit((unsigned char)*s) ||
+                       ((*s == ',' || *s == '.') && s + 1 < end && isdigit((unsigned char)s[1]))))
+        s++;
+    return s;
+}
+
+/* Does the number at p say once more, in parentheses, what the one of [first, last) says, as in
+ * "1,250 dollars ($1,250)"? */
+static bool is_repeated(struct line l, const char *first, const char *last, const char *p)
+{
+    size_t n = (size_t)(past_number(p, l.end) - p);
+    const char *open = p - (p > last && p[-1] == '$');
+    return open > last && open[-1] == '(' && p + n < l.end && p[n] == ')' &&
+           n == (size_t)(last - first) && !memcmp(p, first, n);
 }
 
 /* The one number of the last line, when it has just one and is not hedged. */
@@ -460,14 +482,12 @@ static bool find_only_number(const char *text, size_t n, struct answer_span *out
             p++;
             continue;
         }
-        if (first)
+        const char *past = past_number(p, l.end);
+        if (first && !is_repeated(l, first, last, p))
             return false;
-        first = p;
-        while (p < l.end &&
-               (isdigit((unsigned char)*p) ||
-                ((*p == ',' || *p == '.') && p + 1 < l.end && isdigit((unsigned char)p[1]))))
-            p++;
-        last = p;
+        last = first ? last : past;
+        first = first ? first : p;
+        p = past;
     }
     if (!first)
         return false;
