@@ -132,7 +132,7 @@ enum answer_verdict answer_check(const char *text, size_t n, const char *gold, s
     }
     if (answer_after(text, n, &a, &later) &&
         answer_compare(a.text, a.n, later.text, later.n, NULL) == ANSWER_WRONG) {
-        *why = "another answer behind the box";
+        *why = "another answer behind this one";
         return ANSWER_UNKNOWN;
     }
     return answer_compare(a.text, a.n, b.text, b.n, why);

@@ -572,12 +572,49 @@ bool answer_extract(const char *text, size_t n, struct answer_span *out)
     return true;
 }
 
-bool answer_after(const char *text, size_t n, const struct answer_span *box,
+/* Past the first words at or behind s that take back what was said; NULL: none. */
+static const char *past_retraction(const char *s, const char *end)
+{
+    static const char *const words[] = {"wait",       "however",           "actually",
+                                        "correction", "on reflection",     "should be",
+                                        "instead",    "on second thought", "mistake"};
+    for (; s < end; s++) {
+        if (isalpha((unsigned char)s[-1]) || !strchr("wWhHaAcCoOsSiImM", *s))
+            continue;
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+            const char *past = s + strlen(words[i]);
+            if (starts_any_case(s, end, words[i]) &&
+                (past == end || !isalpha((unsigned char)*past)))
+                return past;
+        }
+    }
+    return NULL;
+}
+
+/* The last number in [s, end). */
+static bool find_last_number(const char *s, const char *end, struct answer_span *out)
+{
+    const char *p = end;
+    while (p > s && !isdigit((unsigned char)p[-1]))
+        p--;
+    const char *past = p;
+    while (p > s && (isdigit((unsigned char)p[-1]) ||
+                     (strchr(".,", p[-1]) && p - 1 > s && isdigit((unsigned char)p[-2]))))
+        p--;
+    return set_span(out, p, past, "last number");
+}
+
+bool answer_after(const char *text, size_t n, const struct answer_span *answer,
                   struct answer_span *out)
 {
-    const char *from = box->text + box->n;
-    return !strcmp(box->rule, "boxed") && find_answer_is(from, (size_t)(text + n - from), out) &&
-           is_value(out);
+    const char *from = answer->text + answer->n, *end = text + n;
+    bool boxed = !strcmp(answer->rule, "boxed");
+    if (boxed && find_answer_is(from, (size_t)(end - from), out) && is_value(out))
+        return true;
+    if (!boxed && strcmp(answer->rule, "answer is"))
+        return false;
+    const char *back = past_retraction(from, end);
+    return back && find_last_number(back, end, out);
 }
 
 bool answer_gold(const char *text, size_t n, struct answer_span *out)
