@@ -568,6 +568,12 @@ enum answer_verdict part_compare(struct matcher *m, struct part a, struct part b
     return m->steps < 0 ? unknown(m, "too complex") : v;
 }
 
+/* k \in \mathbb{Z} and k \in \mathbb{R}; one side may say nothing. */
+static bool other_domains(char a, char b)
+{
+    return a && b && a != '?' && b != '?' && a != b;
+}
+
 enum answer_verdict answer_trees(const struct expr_tree *given, const struct expr_tree *gold,
                                  const char **why)
 {
@@ -586,6 +592,8 @@ enum answer_verdict answer_trees(const struct expr_tree *given, const struct exp
         v = unknown(&m, "too complex");
     else if (!identical && (given->ambiguous || gold->ambiguous))
         v = unknown(&m, "written so that it can be read in two ways");
+    else if (v == ANSWER_CORRECT && other_domains(given->domain, gold->domain))
+        v = unknown(&m, "variables of another kind");
     *why = m.why;
     return v;
 }

@@ -152,6 +152,8 @@ struct expr_tree {
     uint8_t n_signs; /* how many \pm */
     bool ambiguous;  /* 1/2x and the like: it can be read in two ways */
     bool bare_log;   /* \log without a base */
+    char domain; /* the Z of "for all n \in \mathbb{Z}" at the end, which is no part of the tree;
+                    '?' when it does not say, 0 when there is none */
     struct expr_node nodes[EXPR_MAX_NODES];
 };
 

@@ -350,8 +350,81 @@ static uint32_t scan_choice(struct expr_parser *p)
     return letter;
 }
 
+/* Reads the words of "for all integers" and "is an integer"; false for others, which may say more.
+ * *domain is set to Z or R when they tell. */
+static bool read_quantifier(const char *s, size_t n, char *domain)
+{
+    static const struct {
+        const char *word;
+        char domain;
+    } words[] = {{"for", 0},    {"all", 0},       {"any", 0},        {"every", 0},  {"each", 0},
+                 {"some", 0},   {"where", 0},     {"is", 0},         {"an", 0},     {"a", 0},
+                 {"and", 0},    {"integer", 'Z'}, {"integers", 'Z'}, {"real", 'R'}, {"reals", 'R'},
+                 {"number", 0}, {"numbers", 0},   {"value", 0},      {"values", 0}, {"of", 0}};
+    for (const char *end = s + n; s < end;) {
+        size_t len = 0, i = 0;
+        while (s + len < end && isalpha((unsigned char)s[len]))
+            len++;
+        while (i < sizeof words / sizeof *words &&
+               (len != strlen(words[i].word) || strncasecmp(s, words[i].word, len)))
+            i++;
+        if (i == sizeof words / sizeof *words)
+            return false;
+        *domain = words[i].domain ? words[i].domain : *domain;
+        s += len;
+        while (s < end && *s == ' ')
+            s++;
+    }
+    return true;
+}
+
+/* Past words that read_quantifier knows. */
+static const struct expr_token *past_quantifier(const struct expr_parser *p,
+                                                const struct expr_token *t, char *domain)
+{
+    while (t->kind == TOKEN_TEXT && read_quantifier(p->t->text + t->at, t->n, domain))
+        t++;
+    return t;
+}
+
+/* Is all from t on "for all integers n", "where k is an integer" or ", k \in \mathbb{Z}"? The
+ * domain of the variable, '?' when it is not told; 0: something else. */
+static char scan_quantified(const struct expr_parser *p, struct expr_token *t)
+{
+    char domain = '?';
+    bool comma = t->kind == ',';
+    const struct expr_token *words = t + comma, *past = past_quantifier(p, words, &domain);
+    bool condition = past > words && is_condition(p->t->text + words->at, words->n);
+    struct expr_token *name = t + (past - t);
+    if (!expr_scan_variable(p, &name) || (!condition && !comma))
+        return 0;
+    if (name->kind == TOKEN_RELATION && name->op == 'e' && name[1].kind) {
+        const struct expr_token *set = name + 1;
+        bool letter = set->kind == TOKEN_VARIABLE && p->t->text[set->at] == '{';
+        bool reals = set->kind == TOKEN_CONSTANT && set->op == EXPR_REALS;
+        domain = letter ? p->t->text[set->at + 1] : 'R';
+        return (letter || reals) && set[1].kind == TOKEN_END ? domain : 0;
+    }
+    past = past_quantifier(p, name, &domain);
+    return past->kind == TOKEN_END && (condition || domain != '?') ? domain : 0;
+}
+
+/* What such words say of a variable of the answer is left out of it. */
+static void drop_quantified(struct expr_parser *p)
+{
+    for (struct expr_token *t = p->tok; t->kind != TOKEN_END; t++) {
+        bool begins = t > p->tok && (t->kind == ',' || t->kind == TOKEN_TEXT);
+        p->t->domain = begins ? scan_quantified(p, t) : 0;
+        if (p->t->domain) {
+            t->kind = TOKEN_END;
+            return;
+        }
+    }
+}
+
 static uint16_t parse_all(struct expr_parser *p)
 {
+    drop_quantified(p);
     uint32_t letter = scan_choice(p);
     if (!letter) {
         uint16_t n = expr_parse_list(p);
@@ -376,6 +449,7 @@ bool expr_parse(const char *s, size_t n, struct expr_tree *t)
     t->n_nodes = 1; /* 0 is no node */
     t->n_signs = 0;
     t->ambiguous = t->bare_log = false;
+    t->domain = 0;
     if (!expr_lex(s, n, tokens))
         return false;
     struct expr_parser p = {.t = t, .tok = tokens};
