@@ -324,6 +324,12 @@ static enum answer_verdict compare_percent(struct matcher *m, struct part p, str
     return wrong(m, "another value");
 }
 
+/* Is it a residue, 3 \pmod{7}, which others of its class equal? */
+static bool is_residue(const struct stripped *s)
+{
+    return s->unit && memmem(s->unit, s->n_unit, "mod", 3);
+}
+
 /* 60^\circ against \pi / 3 */
 static bool same_angle(struct matcher *m, struct part degrees, struct part radians)
 {
@@ -344,6 +350,8 @@ static enum answer_verdict compare_stripped(struct matcher *m, const struct stri
     if (v == ANSWER_WRONG && a->degrees != b->degrees &&
         same_angle(m, a->degrees ? a->part : b->part, a->degrees ? b->part : a->part))
         return unknown(m, "degrees against radians");
+    if (v == ANSWER_WRONG && (is_residue(a) || is_residue(b)))
+        return unknown(m, "residues");
     bool unit_a = a->unit || a->degrees, unit_b = b->unit || b->degrees;
     if (v == ANSWER_CORRECT && unit_a && unit_b &&
         (a->degrees != b->degrees || (a->unit && b->unit && !same_units(a, b))))

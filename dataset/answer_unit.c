@@ -61,6 +61,18 @@ bool unit_is_none(const char *word)
     return unit_changes(word) || is_in(word, not_units, sizeof not_units / sizeof *not_units);
 }
 
+/* The length of the command at s that only says that words follow; 0: another. */
+static size_t wrapper(const char *s, const char *end)
+{
+    static const char *const names[] = {"text{", "mathrm{", "textrm{", "mbox{"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t n = strlen(names[i]);
+        if ((size_t)(end - s) >= n && !memcmp(s, names[i], n))
+            return n;
+    }
+    return 0;
+}
+
 /* The next word of letters or digits in lower case, by its usual short form; false at the end. */
 static bool short_form(const char **s, const char *end, char *word, size_t cap)
 {
@@ -77,13 +89,15 @@ static bool short_form(const char **s, const char *end, char *word, size_t cap)
         {"pound", "lb"},      {"lbs", "lb"},        {"ounces", "oz"},    {"ounce", "oz"},
         {"miles", "mi"},      {"mile", "mi"},       {"yards", "yd"},     {"yard", "yd"},
         {"liters", "l"},      {"liter", "l"},       {"usd", "dollar"},   {"dollars", "dollar"},
-        {"days", "day"},      {"squared", "2"},     {"cubed", "3"},
+        {"days", "day"},      {"pmod", "mod"},      {"squared", "2"},    {"cubed", "3"},
     };
     const char *p = *s;
     size_t n = 0;
     bool per = false;
-    while (p < end && !isalnum((unsigned char)*p) && !((unsigned char)*p & 0x80))
-        per |= *p++ == '/';
+    while (p < end && !isalnum((unsigned char)*p) && !((unsigned char)*p & 0x80)) {
+        per |= *p == '/';
+        p += 1 + (*p == '\\' ? wrapper(p + 1, end) : 0);
+    }
     if (p == end)
         return false;
     if (per) { /* the word itself comes next */

@@ -54,6 +54,7 @@ enum expr_token_kind {
     TOKEN_MATRIX_BEGIN,
     TOKEN_MATRIX_END,
     TOKEN_ROW, /* \\ */
+    TOKEN_MODULO, /* \pmod, "mod": a modulus follows */
 };
 
 struct expr_token {

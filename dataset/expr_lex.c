@@ -260,6 +260,8 @@ static const char *lex_words(struct lexer *l, const char *s, const char *end, in
         return emit(l, TOKEN_DEGREE, 0, from, n, 0) ? close + 1 : NULL;
     if (n == 7 && !strncasecmp(from, "percent", 7))
         return emit(l, '%', 0, from, n, 0) ? close + 1 : NULL;
+    if (n == 3 && !memcmp(from, "mod", 3))
+        return emit(l, TOKEN_MODULO, 0, from, n, 0) ? close + 1 : NULL;
     if (n == 3 && !memcmp(from, "cis", 3))
         return emit(l, TOKEN_FUNCTION, EXPR_CIS, from, n, 0) ? close + 1 : NULL;
     if (plain || half)

@@ -70,6 +70,17 @@ static bool is_unit(const char *s, size_t n)
     return true;
 }
 
+/* Past "\pmod{7}" at tok; NULL for all else. The remainder of a division, 12 \bmod 7, is none. */
+static struct expr_token *past_modulus(const struct expr_parser *p, struct expr_token *tok)
+{
+    if (tok->kind != TOKEN_MODULO || p->t->text[tok->at] != 'p')
+        return NULL;
+    bool brace = tok[1].kind == '{';
+    const struct expr_token *number = tok + 1 + brace;
+    return number->kind == TOKEN_NUMBER && (!brace || number[1].kind == '}') ? tok + 2 + 2 * brace
+                                                                             : NULL;
+}
+
 /* Moves past the words of a unit: "cm", "\text{ cm}^2", "km/h", "/ hour". The last token of it,
  * NULL when there is none; *bad when it is cut in the middle. */
 static const struct expr_token *scan_unit(struct expr_parser *p, bool *bad)
@@ -77,6 +88,7 @@ static const struct expr_token *scan_unit(struct expr_parser *p, bool *bad)
     const struct expr_token *end = NULL;
     for (;;) {
         struct expr_token *t = p->tok, *remark = expr_past_remark(t);
+        remark = remark ? remark : past_modulus(p, t);
         if (t->kind == TOKEN_TEXT)
             p->tok++;
         else if (remark)

@@ -40,7 +40,7 @@ uint16_t expr_add_number(struct expr_parser *p, const struct expr_token *tok);
 /* The name of a variable at *tok, with its subscript; *tok moves past it. 0: none. */
 uint32_t expr_scan_variable(const struct expr_parser *p, struct expr_token **tok);
 
-/* Past "(apples)", words in parentheses, at tok; NULL for all else. */
+/* Past "(apples)" or "(mod 7)", words in parentheses, at tok; NULL for all else. */
 struct expr_token *expr_past_remark(struct expr_token *tok);
 
 /* Past the token that closes the group that opens at tok; NULL when it does not close. */

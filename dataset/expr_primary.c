@@ -53,6 +53,8 @@ struct expr_token *expr_past_group(struct expr_token *tok, int open, int close)
 
 struct expr_token *expr_past_remark(struct expr_token *tok)
 {
+    if (tok->kind == '(' && tok[1].kind == TOKEN_MODULO)
+        return tok[2].kind == TOKEN_NUMBER && tok[3].kind == ')' ? tok + 4 : NULL;
     if (tok->kind != '(' || tok[1].kind != TOKEN_TEXT)
         return NULL;
     for (tok++; tok->kind == TOKEN_TEXT;)

@@ -38,6 +38,7 @@ static const struct expr_command commands[] = {
     {"bigr", ACT_SKIP},
     {"binom", ACT_EMIT, TOKEN_BINOMIAL},
     {"bm", ACT_SKIP},
+    {"bmod", ACT_EMIT, TOKEN_MODULO},
     {"boldsymbol", ACT_SKIP},
     {"boxed", ACT_SKIP},
     {"cap", ACT_EMIT, TOKEN_INTERSECTION},
@@ -60,6 +61,7 @@ static const struct expr_command commands[] = {
     {"div", ACT_EMIT, '/'},
     {"emptyset", ACT_EMIT, TOKEN_CONSTANT, EXPR_EMPTY},
     {"end", ACT_ENVIRONMENT, TOKEN_MATRIX_END},
+    {"equiv", ACT_EMIT, TOKEN_RELATION, '='},
     {"exp", ACT_EMIT, TOKEN_FUNCTION, EXPR_EXP},
     {"fbox", ACT_SKIP},
     {"frac", ACT_EMIT, TOKEN_FRACTION},
@@ -101,6 +103,7 @@ static const struct expr_command commands[] = {
     {"mid", ACT_EMIT, '|'},
     {"middle", ACT_DELIMITER},
     {"min", ACT_EMIT, TOKEN_SYMBOL},
+    {"mod", ACT_EMIT, TOKEN_MODULO},
     {"mp", ACT_EMIT, TOKEN_PLUS_MINUS, '-'},
     {"ne", ACT_EMIT, TOKEN_RELATION, 'n'},
     {"neq", ACT_EMIT, TOKEN_RELATION, 'n'},
@@ -110,6 +113,7 @@ static const struct expr_command commands[] = {
     {"phantom", ACT_DROP},
     {"pi", ACT_EMIT, TOKEN_CONSTANT, EXPR_PI},
     {"pm", ACT_EMIT, TOKEN_PLUS_MINUS, '+'},
+    {"pmod", ACT_EMIT, TOKEN_MODULO},
     {"qquad", ACT_SPACE},
     {"quad", ACT_SPACE},
     {"rangle", ACT_EMIT, ')'},
@@ -182,6 +186,7 @@ static const struct expr_command plain_words[] = {
     {"degrees", ACT_EMIT, TOKEN_DEGREE},
     {"degree", ACT_EMIT, TOKEN_DEGREE},
     {"percent", ACT_EMIT, '%'},
+    {"mod", ACT_EMIT, TOKEN_MODULO},
 };
 
 /* Short words of prose and units, which are no products of variables. */
@@ -203,6 +208,7 @@ static const struct expr_character characters[] = {
     {"\u2264", TOKEN_RELATION, 'l'},
     {"\u2265", TOKEN_RELATION, 'g'},
     {"\u2260", TOKEN_RELATION, 'n'},
+    {"\u2261", TOKEN_RELATION, '='},
     {"\u2208", TOKEN_RELATION, 'e'},
     {"\u2248", TOKEN_RELATION, '~'},
     {"\u00B1", TOKEN_PLUS_MINUS, '+'},
