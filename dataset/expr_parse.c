@@ -36,13 +36,24 @@ static bool is_text(const struct expr_parser *p, const struct expr_token *t, con
     return t->kind == TOKEN_TEXT && t->n == n && !strncasecmp(p->t->text + t->at, word, n);
 }
 
-/* "3:4", "3 to 4" */
+/* Past "to", "in" or "out of" before a number; NULL for all else. */
+static struct expr_token *past_ratio_words(const struct expr_parser *p)
+{
+    struct expr_token *t = p->tok;
+    bool out = is_text(p, t, "out") && is_text(p, t + 1, "of");
+    bool one = is_text(p, t, "to") || is_text(p, t, "in") || is_text(p, t, "out of");
+    t += out ? 2 : one;
+    return t > p->tok && (t->kind == TOKEN_NUMBER || is_text(p, t - 1, "to")) ? t : NULL;
+}
+
+/* "3:4", "3 to 4", "3 in 4" */
 static uint16_t parse_ratio(struct expr_parser *p)
 {
     uint16_t n = parse_series(p, ':', EXPR_RATIO, parse_join);
-    if (!n || !is_text(p, p->tok, "to") || p->t->nodes[n].kind == EXPR_RATIO)
+    struct expr_token *past = past_ratio_words(p);
+    if (!n || !past || p->t->nodes[n].kind == EXPR_RATIO)
         return n;
-    p->tok++;
+    p->tok = past;
     return expr_add_pair(p, EXPR_RATIO, n, parse_join(p));
 }
 
@@ -186,6 +197,10 @@ static bool scan_name(struct expr_parser *p, uint32_t *name, char *op)
             t += 5; /* f^{-1} */
         if (t->kind == '(' && (t = expr_past_group(t, '(', ')')))
             *op = 'f';
+    } else if (t->kind == '(' && t[1].kind == TOKEN_VARIABLE && t[2].kind == TOKEN_DEGREE &&
+               t[3].kind == TOKEN_VARIABLE && t[4].kind == ')' && t[5].kind == '(') {
+        *op = 'f'; /* (f \circ g)(x) */
+        t = expr_past_group(t + 5, '(', ')');
     } else if (t->kind == '(' && t[1].kind == TOKEN_VARIABLE) {
         *op = 'f';
         t++;

@@ -1,6 +1,7 @@
 #include "dataset/expr_parse.h"
 
 #include <string.h>
+#include <strings.h>
 
 static bool is_digit(char c)
 {
@@ -353,6 +354,14 @@ static uint16_t parse_choose(struct expr_parser *p)
     return expr_add_pair(p, EXPR_CHOOSE, turn ? y : x, turn ? x : y);
 }
 
+/* "(432)_8" is "432_8". */
+static uint16_t parse_parenthesised_digits(struct expr_parser *p)
+{
+    bool digits = p->tok[1].kind == TOKEN_NUMBER && p->tok[2].kind == ')';
+    uint16_t n = parse_brackets(p);
+    return digits ? parse_based(p, n) : n;
+}
+
 static uint16_t parse_primary_kind(struct expr_parser *p)
 {
     uint16_t choose = parse_choose(p);
@@ -386,6 +395,7 @@ static uint16_t parse_primary_kind(struct expr_parser *p)
     case TOKEN_MATRIX_BEGIN:
         return parse_matrix(p);
     case '(':
+        return parse_parenthesised_digits(p);
     case '[':
     case '{':
     case TOKEN_SET_OPEN:
@@ -404,6 +414,27 @@ uint16_t expr_parse_primary(struct expr_parser *p)
     return n;
 }
 
+/* The base at p: "2", "\text{two}"; 0: none. */
+static int read_base(struct expr_parser *p)
+{
+    static const char *const words[] = {"two",   "three", "four", "five",   "six",   "seven",
+                                        "eight", "nine",  "ten",  "eleven", "twelve"};
+    const struct expr_token *tok = p->tok;
+    const char *s = p->t->text + tok->at;
+    if (tok->kind == TOKEN_TEXT) {
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+            if (tok->n == strlen(words[i]) && !strncasecmp(s, words[i], tok->n)) {
+                p->tok++;
+                return (int)i + 2;
+            }
+        return 0;
+    }
+    uint16_t n = tok->kind == TOKEN_NUMBER ? expr_add_number(p, p->tok++) : 0;
+    const struct expr_node *b = &p->t->nodes[n];
+    bool fits = n && b->exact && b->q.den == 1 && b->q.num >= 2 && b->q.num <= 36;
+    return fits ? (int)b->q.num : 0;
+}
+
 /* "1011_2", "1011_{2}": digits in a base. */
 static uint16_t parse_based(struct expr_parser *p, uint16_t number)
 {
@@ -412,13 +443,8 @@ static uint16_t parse_based(struct expr_parser *p, uint16_t number)
     struct expr_node *node = &p->t->nodes[number];
     p->tok++;
     bool brace = expr_accept(p, '{');
-    struct expr_token *tok = p->tok;
-    uint16_t base = tok->kind == TOKEN_NUMBER ? expr_add_number(p, p->tok++) : 0;
-    if (!base || (brace && !expr_accept(p, '}')))
+    int base = read_base(p);
+    if (!base || (brace && !expr_accept(p, '}')) || !node->exact || node->q.den != 1)
         return 0;
-    const struct expr_node *b = &p->t->nodes[base];
-    bool fits = b->exact && b->q.den == 1 && b->q.num >= 2 && b->q.num <= 36;
-    if (!fits || !node->exact || node->q.den != 1)
-        return 0;
-    return expr_add_over(p, EXPR_IN_BASE, (int)b->q.num, number);
+    return expr_add_over(p, EXPR_IN_BASE, base, number);
 }
