@@ -36,6 +36,8 @@ static bool add_piece(struct region *r, struct end low, struct end high)
 static bool make_end(struct matcher *m, struct part p, bool closed, struct end *out)
 {
     int infinity = part_infinity(p);
+    if (part_signs(p) & ~1u) /* of several signs not all would be seen */
+        return false;
     *out = (struct end){p, infinity * HUGE_VALL, closed};
     if (!infinity)
         return part_real(m, p, &out->value);
@@ -133,7 +135,8 @@ static bool add_interval(struct matcher *m, struct part p, struct region *r)
 {
     const struct expr_node *n = part_node(p);
     struct end low, high;
-    return part_n_children(p) == 2 && make_end(m, part_child(p, 0), n->open == '[', &low) &&
+    return !part_signs(p) && part_n_children(p) == 2 &&
+           make_end(m, part_child(p, 0), n->open == '[', &low) &&
            make_end(m, part_child(p, 1), n->close == ']', &high) && add_piece(r, low, high);
 }
 
@@ -141,8 +144,8 @@ static bool add_points(struct matcher *m, struct part p, struct region *r)
 {
     for (uint16_t c = part_node(p)->first; c; c = p.t->nodes[c].next) {
         struct end point;
-        if (!make_end(m, part_at(p, c), true, &point) || !point.part.node ||
-            !add_piece(r, point, point))
+        if (part_signs(part_at(p, c)) || !make_end(m, part_at(p, c), true, &point) ||
+            !point.part.node || !add_piece(r, point, point))
             return false;
     }
     return true;
@@ -154,6 +157,22 @@ static bool bound(struct matcher *m, char op, bool x_is_left, struct part a, str
 {
     bool upper = (op == '<' || op == 'l') == x_is_left;
     return make_end(m, a, op == 'l' || op == 'g', upper ? high : low);
+}
+
+/* Takes the number p away, or the two of "\pm p". */
+static bool add_holes(struct matcher *m, struct part p, struct region *r)
+{
+    unsigned signs = part_signs(p);
+    for (unsigned s = 0; s <= signs; s++) {
+        struct piece hole;
+        p.signs = s;
+        if (!make_end(m, p, true, &hole.low) || !hole.low.part.node)
+            return false;
+        hole.high = hole.low;
+        if (!subtract(r, &hole))
+            return false;
+    }
+    return true;
 }
 
 /* "x > 3", "3 < x", "1 <= x < 2", "x != 3": one bare variable against numbers. */
@@ -172,11 +191,10 @@ static bool add_inequality(struct matcher *m, struct part p, struct region *r)
         return false;
     struct end low = infinite(p, -1), high = infinite(p, 1);
     char first = part_node(part_child(p, 1))->relation;
-    if (n == 2 && first == 'n') {
-        struct end hole;
-        return make_end(m, part_child(p, 1 - i_x), false, &hole) && hole.part.node &&
-               add_piece(r, low, hole) && add_piece(r, hole, high);
-    }
+    if (n == 2 && first == 'n')
+        return add_piece(r, low, high) && add_holes(m, part_child(p, 1 - i_x), r);
+    if (part_signs(p)) /* x > \pm 1 */
+        return false;
     if (n == 2)
         return bound(m, first, i_x == 0, part_child(p, 1 - i_x), &low, &high) &&
                add_piece(r, low, high);

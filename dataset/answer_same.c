@@ -28,6 +28,15 @@ int part_n_children(struct part p)
     return n;
 }
 
+unsigned part_signs(struct part p)
+{
+    const struct expr_node *n = part_node(p);
+    unsigned mask = n->kind == EXPR_PLUS_MINUS ? 1u << (n->op & 127) : 0;
+    for (uint16_t c = n->first; c; c = p.t->nodes[c].next)
+        mask |= part_signs(part_at(p, c));
+    return mask;
+}
+
 static bool same_number(const struct expr_node *a, const struct expr_node *b)
 {
     if (a->exact != b->exact)

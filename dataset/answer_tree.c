@@ -58,18 +58,10 @@ struct items {
     int n;
 };
 
-static unsigned signs_in(struct part p)
-{
-    unsigned mask = kind_of(p) == EXPR_PLUS_MINUS ? 1u << (part_node(p)->op & 127) : 0;
-    for (uint16_t c = part_node(p)->first; c; c = p.t->nodes[c].next)
-        mask |= signs_in(part_at(p, c));
-    return mask;
-}
-
 /* One item for each choice of the signs in p. */
 static bool add_signs(struct items *all, struct part p)
 {
-    unsigned mask = signs_in(p);
+    unsigned mask = part_signs(p);
     for (unsigned s = 0; s <= mask; s++) {
         if (s & ~mask)
             continue;
@@ -221,8 +213,8 @@ static enum answer_verdict compare_lists(struct matcher *m, struct part a, struc
         return is_capital(x.part[0]) && is_capital(y.part[0])
                    ? wrong(m, "another number of letters")
                    : unknown(m, "letters against another kind of answer");
-    if (is_set(a) != is_set(b) &&
-        is_structure(is_set(a) ? b : a)) /* the set that holds a set is not that set */
+    if (is_set(a) != is_set(b) && is_structure(is_set(a) ? b : a) &&
+        !part_signs(is_set(a) ? b : a)) /* the set that holds a set is not that set */
         return unknown(m, "a set against its element");
     bool braces = part_node(a)->open == '{' && part_node(b)->open == '{';
     return unordered(m, &x, &y, braces);
@@ -576,6 +568,19 @@ enum answer_verdict part_compare(struct matcher *m, struct part a, struct part b
     return m->steps < 0 ? unknown(m, "too complex") : v;
 }
 
+/* With \pm within. (\pm 5, 0) are the tuples (5, 0) and (-5, 0). */
+static enum answer_verdict compare_signed(struct matcher *m, struct part a, struct part b)
+{
+    if (part_is_region(a) || part_is_region(b)) {
+        bool readable;
+        enum answer_verdict v = part_regions(m, a, b, &readable);
+        return readable ? v : unknown(m, "signs within a set");
+    }
+    bool tuples_a = is_tuple(a) || (is_set(a) && is_tuple(part_child(a, 0)));
+    bool tuples_b = is_tuple(b) || (is_set(b) && is_tuple(part_child(b, 0)));
+    return tuples_a != tuples_b ? unknown(m, "signs within a tuple") : compare_lists(m, a, b);
+}
+
 /* k \in \mathbb{Z} and k \in \mathbb{R}; one side may say nothing. */
 static bool other_domains(char a, char b)
 {
@@ -590,9 +595,8 @@ enum answer_verdict answer_trees(const struct expr_tree *given, const struct exp
     enum answer_verdict v;
     if (part_identical(&m, a, b))
         v = correct(&m);
-    else if (signs_in(a) || signs_in(b))
-        v = is_tuple(a) != is_tuple(b) ? unknown(&m, "signs within a tuple")
-                                       : compare_lists(&m, a, b);
+    else if (part_signs(a) || part_signs(b))
+        v = compare_signed(&m, a, b);
     else
         v = part_compare(&m, a, b);
     bool identical = part_identical(&m, a, b);

@@ -40,6 +40,9 @@ static inline struct part part_at(struct part p, uint16_t node)
 struct part part_child(struct part p, int i);
 int part_n_children(struct part p);
 
+/* The signs \pm within p, as a mask. */
+unsigned part_signs(struct part p);
+
 /* Compares two parts of any kind; a is the given one, b the gold one. */
 enum answer_verdict part_compare(struct matcher *m, struct part a, struct part b);
 
