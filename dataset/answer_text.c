@@ -93,6 +93,14 @@ bool text_is_word(const char *s, size_t n)
     return len > 0 && len < 32;
 }
 
+/* Past "(e)" before a word: the letter of a choice. */
+static const char *past_letter(const char *s)
+{
+    bool letter = s[0] == '(' && s[1] >= 'a' && s[1] <= 'j' && s[2] == ')';
+    const char *rest = s + 3 + (letter && s[3] == ' ');
+    return letter && isalpha((unsigned char)rest[0]) && isalpha((unsigned char)rest[1]) ? rest : s;
+}
+
 enum answer_verdict text_compare(const char *given, size_t n_given, const char *gold, size_t n_gold,
                                  const char **why)
 {
@@ -103,6 +111,11 @@ enum answer_verdict text_compare(const char *given, size_t n_given, const char *
     if (!n_a || !n_b)
         return ANSWER_UNKNOWN;
     if (n_a == n_b && !memcmp(a, b, n_a)) {
+        *why = "equal";
+        return ANSWER_CORRECT;
+    }
+    const char *word_a = past_letter(a), *word_b = past_letter(b);
+    if ((word_a > a) != (word_b > b) && !strcmp(word_a, word_b)) {
         *why = "equal";
         return ANSWER_CORRECT;
     }

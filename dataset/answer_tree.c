@@ -195,6 +195,31 @@ static bool has_units(const struct items *all)
     return false;
 }
 
+static bool has_variable(struct part p, uint32_t name)
+{
+    uint32_t names[16];
+    int n = part_variables(p, names);
+    for (int i = 0; i < n; i++)
+        if (names[i] == name)
+            return true;
+    return false;
+}
+
+/* "(x + 1)/(x - 2), x \ne 2": the expression, without the values that its variable does not take.
+ * Node 0: p is something else. */
+static struct part restricted(struct part p)
+{
+    struct part value = part_child(p, 0), condition = part_child(p, 1);
+    bool pair = kind_of(p) == EXPR_SEQUENCE && !part_node(p)->open && part_n_children(p) == 2;
+    if (!pair || kind_of(condition) != EXPR_RELATION || part_n_children(condition) != 2 ||
+        part_node(part_child(condition, 1))->relation != 'n')
+        return part_at(p, 0);
+    struct part x = part_child(condition, 0);
+    bool expression = kind_of(value) != EXPR_RELATION && kind_of(x) == EXPR_VARIABLE &&
+                      has_variable(value, part_node(x)->name);
+    return expression ? value : part_at(p, 0);
+}
+
 static enum answer_verdict compare_lists(struct matcher *m, struct part a, struct part b)
 {
     struct items x = {.n = 0}, y = {.n = 0};
@@ -540,6 +565,9 @@ static enum answer_verdict compare_kinds(struct matcher *m, struct part a, struc
         if (is_solved_kind(a) && is_solved_kind(b) && !is_set(a) && !is_set(b))
             return unknown(m, "a set against another kind of answer");
     }
+    struct part less_a = restricted(a), less_b = restricted(b);
+    if ((less_a.node != 0) != (less_b.node != 0))
+        return part_compare(m, less_a.node ? less_a : a, less_b.node ? less_b : b);
     if ((is_set(a) && is_tuple(b)) || (is_set(b) && is_tuple(a)))
         return is_set(a) ? compare_list_to_tuple(m, a, b) : compare_list_to_tuple(m, b, a);
     if (is_set(a) || is_set(b))

@@ -29,6 +29,20 @@ uint16_t expr_add_pair(struct expr_parser *p, enum expr_kind kind, uint16_t a, u
     return n;
 }
 
+uint16_t expr_add_copy(struct expr_parser *p, uint16_t n)
+{
+    struct expr_tree *t = p->t;
+    uint16_t copy = expr_add_node(p, t->nodes[n].kind, 0), last = 0;
+    if (!copy)
+        return 0;
+    t->nodes[copy] = t->nodes[n];
+    t->nodes[copy].first = t->nodes[copy].next = 0;
+    for (uint16_t c = t->nodes[n].first; c; c = t->nodes[c].next)
+        if (!expr_append(p, copy, &last, expr_add_copy(p, c)))
+            return 0;
+    return copy;
+}
+
 bool expr_append(struct expr_parser *p, uint16_t parent, uint16_t *last, uint16_t child)
 {
     if (!parent || !child)

@@ -22,9 +22,31 @@ static uint16_t parse_series(struct expr_parser *p, int separator, enum expr_kin
     return n ? (series ? series : n) : 0;
 }
 
+/* "\frac{1}{3}" before a matrix multiplies each of its elements. */
+static uint16_t parse_scaled(struct expr_parser *p)
+{
+    uint16_t factor = expr_parse_sum(p);
+    if (!factor || p->tok->kind != TOKEN_MATRIX_BEGIN || p->t->nodes[factor].kind == EXPR_ADD)
+        return factor;
+    uint16_t matrix = expr_parse_primary(p), scaled, last = 0;
+    struct expr_node *nodes = p->t->nodes;
+    scaled = matrix ? expr_add_node(p, EXPR_MATRIX, 0) : 0;
+    if (!scaled)
+        return 0;
+    nodes[scaled].name = nodes[matrix].name;
+    for (uint16_t c = nodes[matrix].first, next; c; c = next) {
+        next = nodes[c].next;
+        nodes[c].next = 0;
+        uint16_t element = expr_add_pair(p, EXPR_MULTIPLY, expr_add_copy(p, factor), c);
+        if (!expr_append(p, scaled, &last, element))
+            return 0;
+    }
+    return scaled;
+}
+
 static uint16_t parse_join(struct expr_parser *p)
 {
-    uint16_t n = parse_series(p, TOKEN_UNION, EXPR_JOIN, expr_parse_sum);
+    uint16_t n = parse_series(p, TOKEN_UNION, EXPR_JOIN, parse_scaled);
     if (n && expr_accept(p, TOKEN_WITHOUT))
         n = expr_add_pair(p, EXPR_WITHOUT, n, expr_parse_sum(p));
     return n;
@@ -414,12 +436,13 @@ static const struct expr_token *past_quantifier(const struct expr_parser *p,
     return t;
 }
 
-/* Is all from t on "for all integers n", "where k is an integer" or ", k \in \mathbb{Z}"? The
- * domain of the variable, '?' when it is not told; 0: something else. */
+/* Is all from t on "for all integers n", "where k is an integer", ", k \in \mathbb{Z}" or the same
+ * in parentheses? The domain of the variable, '?' when it is not told; 0: something else. */
 static char scan_quantified(const struct expr_parser *p, struct expr_token *t)
 {
     char domain = '?';
-    bool comma = t->kind == ',';
+    bool comma = t->kind == ',' || t->kind == '(';
+    int end = t->kind == '(' ? ')' : TOKEN_END;
     const struct expr_token *words = t + comma, *past = past_quantifier(p, words, &domain);
     bool condition = past > words && is_condition(p->t->text + words->at, words->n);
     struct expr_token *name = t + (past - t);
@@ -430,17 +453,19 @@ static char scan_quantified(const struct expr_parser *p, struct expr_token *t)
         bool letter = set->kind == TOKEN_VARIABLE && p->t->text[set->at] == '{';
         bool reals = set->kind == TOKEN_CONSTANT && set->op == EXPR_REALS;
         domain = letter ? p->t->text[set->at + 1] : 'R';
-        return (letter || reals) && set[1].kind == TOKEN_END ? domain : 0;
+        bool ends = set[1].kind == end && (end == TOKEN_END || set[2].kind == TOKEN_END);
+        return (letter || reals) && ends ? domain : 0;
     }
     past = past_quantifier(p, name, &domain);
-    return past->kind == TOKEN_END && (condition || domain != '?') ? domain : 0;
+    bool ends = past->kind == end && (end == TOKEN_END || past[1].kind == TOKEN_END);
+    return ends && (condition || domain != '?') ? domain : 0;
 }
 
 /* What such words say of a variable of the answer is left out of it. */
 static void drop_quantified(struct expr_parser *p)
 {
     for (struct expr_token *t = p->tok; t->kind != TOKEN_END; t++) {
-        bool begins = t > p->tok && (t->kind == ',' || t->kind == TOKEN_TEXT);
+        bool begins = t > p->tok && (t->kind == ',' || t->kind == '(' || t->kind == TOKEN_TEXT);
         p->t->domain = begins ? scan_quantified(p, t) : 0;
         if (p->t->domain) {
             t->kind = TOKEN_END;

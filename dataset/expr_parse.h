@@ -51,6 +51,9 @@ uint16_t expr_add_node(struct expr_parser *p, enum expr_kind kind, int op);
 uint16_t expr_add_over(struct expr_parser *p, enum expr_kind kind, int op, uint16_t child);
 uint16_t expr_add_pair(struct expr_parser *p, enum expr_kind kind, uint16_t a, uint16_t b);
 
+/* A copy of n and all below it. */
+uint16_t expr_add_copy(struct expr_parser *p, uint16_t n);
+
 /* A further child; *last is the last one so far, 0 at first. */
 bool expr_append(struct expr_parser *p, uint16_t parent, uint16_t *last, uint16_t child);
 
