@@ -345,22 +345,75 @@ static bool has_dollar(const char *s, const char *end)
     return memchr(s, '$', (size_t)(end - s)) != NULL;
 }
 
+/* The next mark at or behind s; the dollar of money, "\$", is none. NULL: none. */
+static const char *find_mark(struct line l, const char *s, const char *mark)
+{
+    for (; (s = memmem(s, (size_t)(l.end - s), mark, strlen(mark))); s++)
+        if (*mark != '$' || s == l.s || s[-1] != '\\')
+            return s;
+    return NULL;
+}
+
 /* What stands between the marks on l: the first pair of dollars or \(\), the last pair of bold. */
 static bool between_marks(struct line l, const char *open, const char *close, struct line *out)
 {
     size_t len = strlen(open);
-    const char *from = memmem(l.s, (size_t)(l.end - l.s), open, len), *to, *next;
-    if (!from || !(to = memmem(from + len, (size_t)(l.end - from) - len, close, len)))
+    const char *from = find_mark(l, l.s, open), *to, *next;
+    if (!from || !(to = find_mark(l, from + len, close)))
         return false;
-    while (*open == '*' && (next = memmem(to + len, (size_t)(l.end - to) - len, open, len))) {
+    while (*open == '*' && (next = find_mark(l, to + len, open))) {
         if (!is_gap(to + len, next)) /* "**6** and **8**" is one answer */
             from = next;
-        to = memmem(next + len, (size_t)(l.end - next) - len, close, len);
+        to = find_mark(l, next + len, close);
         if (!to)
             return false;
     }
     *out = (struct line){from + len, to};
     return to > from + len;
+}
+
+/* The word that begins at s, in lower case; "" when it is none or a long one. */
+static void read_word(const char *s, const char *end, char word[16])
+{
+    size_t n = 0;
+    while (s + n < end && isalpha((unsigned char)s[n]))
+        n++;
+    n = n < 16 ? n : 0;
+    for (size_t i = 0; i < n; i++)
+        word[i] = (char)tolower((unsigned char)s[i]);
+    word[n] = 0;
+}
+
+/* Is what stands behind a bold answer only what it is for, as "for the 16 glasses" or "clips in 30
+ * days"? "of the 80 clips" makes it a part. */
+static bool is_setting(const char *s, const char *end)
+{
+    static const char *const words[] = {"for", "in", "after", "from", "by", "over", "during", "to"};
+    char word[16];
+    for (int i = 0; i < 2; i++) {
+        while (s < end && *s == ' ')
+            s++;
+        read_word(s, end, word);
+        s += strlen(word);
+        for (size_t k = 0; k < sizeof words / sizeof *words; k++)
+            if (!strcmp(word, words[k]))
+                return true;
+        if (!*word || !strcmp(word, "of"))
+            return false;
+    }
+    return false;
+}
+
+/* Is what stands behind a marked answer short and without another number? */
+static bool ends_line(struct line l, const char *after, bool bold)
+{
+    int n_spaces = 0;
+    for (const char *p = after; p < l.end; p++)
+        n_spaces += *p == ' ';
+    if (has_dollar(after, l.end) || memchr(after, '\\', (size_t)(l.end - after)))
+        return false;
+    return (n_spaces <= 3 && !has_digit(after, l.end)) ||
+           (bold && n_spaces <= 6 && is_setting(after, l.end));
 }
 
 /* The one marked part of the last line, $...$ or \(...\), or the last **...**, when the line ends
@@ -376,17 +429,12 @@ static bool find_marked(const char *text, size_t n, struct answer_span *out)
         if (!between_marks(l, marks[i][0], marks[i][1], &in))
             continue;
         const char *before = in.s - strlen(marks[i][0]), *after = in.end + strlen(marks[i][1]);
-        int n_spaces = 0;
-        for (const char *p = after; p < l.end; p++)
-            n_spaces += *p == ' ';
         bool lone_letter = in.end - in.s == 1 && isalpha((unsigned char)*in.s);
-        if ((marks[i][0][0] != '*' && has_digit(l.s, before)) || has_digit(after, l.end) ||
-            has_dollar(after, l.end) || n_spaces > 3 || lone_letter ||
-            memchr(after, '\\', (size_t)(l.end - after)))
+        bool bold = marks[i][0][0] == '*';
+        if ((!bold && has_digit(l.s, before)) || lone_letter || !ends_line(l, after, bold))
             return false;
         /* a sentence in bold is marked as a whole: its number is looked for */
-        bool sentence =
-            marks[i][0][0] == '*' && before == l.s && memchr(in.s, ' ', (size_t)(in.end - in.s));
+        bool sentence = bold && before == l.s && memchr(in.s, ' ', (size_t)(in.end - in.s));
         return set_span(out, in.s, in.end, "marked") && (!sentence || is_value(out));
     }
     return false;
@@ -408,18 +456,6 @@ static bool find_displayed(const char *text, size_t n, struct answer_span *out)
             return displayed(from, end, out, "displayed");
     }
     return false;
-}
-
-/* The word that begins at s, in lower case; "" when it is none or a long one. */
-static void read_word(const char *s, const char *end, char word[16])
-{
-    size_t n = 0;
-    while (s + n < end && isalpha((unsigned char)s[n]))
-        n++;
-    n = n < 16 ? n : 0;
-    for (size_t i = 0; i < n; i++)
-        word[i] = (char)tolower((unsigned char)s[i]);
-    word[n] = 0;
 }
 
 /* What the words around a lone number make of it: "2.5 million" and "20 percent" are taken as a
