@@ -423,8 +423,14 @@ static enum answer_verdict compare_choices(struct matcher *m, struct part a, str
 {
     uint32_t letter_a = part_node(a)->name, letter_b = part_node(b)->name;
     bool choice_a = kind_of(a) == EXPR_CHOICE, choice_b = kind_of(b) == EXPR_CHOICE;
-    if ((choice_a || is_capital(a)) && (choice_b || is_capital(b)))
-        return letter_a == letter_b ? correct(m) : wrong(m, "another letter");
+    if ((choice_a || is_capital(a)) && (choice_b || is_capital(b))) {
+        struct part x = part_child(a, 0), y = part_child(b, 0);
+        if (letter_a != letter_b)
+            return wrong(m, "another letter");
+        return x.node && y.node && part_compare(m, x, y) == ANSWER_WRONG
+                   ? unknown(m, "another value beside the letter")
+                   : correct(m);
+    }
     struct part value = part_child(choice_a ? a : b, 0);
     if ((choice_a || choice_b) && value.node &&
         part_compare(m, choice_a ? value : a, choice_b ? value : b) == ANSWER_CORRECT)
