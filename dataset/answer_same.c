@@ -166,6 +166,21 @@ static int compare_point(long double complex x, long double complex y, long doub
     return off > DIFFERENT * size && off > 1e4L * noise ? -1 : 0;
 }
 
+/* Numbers beyond 127 bits, 2^{1008} and 4^{504}: equal modulo two large primes? 0: not readable. */
+static int compare_residues(struct matcher *m, struct part a, struct part b)
+{
+    static const uint64_t primes[] = {2305843009213693951u, 9223372036854775783u};
+    int same = 1;
+    for (int i = 0; i < 2; i++) {
+        struct expr_env ea = env_of(m, a, 0, false), eb = env_of(m, b, 0, false);
+        uint64_t x, y;
+        if (!expr_residue(&ea, a.node, primes[i], &x) || !expr_residue(&eb, b.node, primes[i], &y))
+            return 0;
+        same = x == y ? same : -1;
+    }
+    return same;
+}
+
 static enum answer_verdict constants(struct matcher *m, struct part a, struct part b, bool log_ten)
 {
     struct expr_env ea = env_of(m, a, 0, log_ten), eb = env_of(m, b, 0, log_ten);
@@ -174,8 +189,8 @@ static enum answer_verdict constants(struct matcher *m, struct part a, struct pa
     if (!expr_value(&ea, a.node, &x) || !expr_value(&eb, b.node, &y))
         return verdict(m, 0, "no value that could be computed");
     int same = compare_point(x, y, fmaxl(ea.largest, eb.largest));
-    if (same > 0 && (cabsl(x) > 1e15L || x == 0 || y == 0))
-        return verdict(m, 0, "too close to tell apart");
+    if (same == 0 || (same > 0 && (cabsl(x) > 1e15L || x == 0 || y == 0)))
+        return verdict(m, compare_residues(m, a, b), "too close to tell apart");
     if (same < 0 && decimals(a) && part_exact(m, a, &q) && !cimagl(y))
         same = rounded(&q, decimals(a), creall(y));
     else if (same < 0 && decimals(b) && part_exact(m, b, &q) && !cimagl(x))

@@ -53,7 +53,7 @@ enum expr_token_kind {
     TOKEN_BAR, /* \bar, \overline: op tells which; not what stands over decimals */
     TOKEN_MATRIX_BEGIN,
     TOKEN_MATRIX_END,
-    TOKEN_ROW, /* \\ */
+    TOKEN_ROW,    /* \\ */
     TOKEN_MODULO, /* \pmod, "mod": a modulus follows */
 };
 
@@ -178,6 +178,10 @@ bool expr_exact(struct expr_env *env, uint16_t node, struct expr_ratio *q);
 
 /* The value at env's point; false when it is not finite or node is no value. */
 bool expr_value(struct expr_env *env, uint16_t node, long double complex *z);
+
+/* The value modulo a prime, of what is made of exact numbers by arithmetic, whole powers and
+ * factorials; false for all else (dataset/expr_residue.c). */
+bool expr_residue(struct expr_env *env, uint16_t node, uint64_t prime, uint64_t *r);
 
 /* What expr_value gives a variable of that name. */
 long double expr_sample(uint32_t name, int i_point);
