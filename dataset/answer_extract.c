@@ -416,6 +416,16 @@ static bool ends_line(struct line l, const char *after, bool bold)
            (bold && n_spaces <= 6 && is_setting(after, l.end));
 }
 
+/* "Total: 27" in bold: the value behind the colon. */
+static void drop_label(struct answer_span *a)
+{
+    struct answer_span value;
+    const char *end = a->text + a->n, *colon = memrchr(a->text, ':', a->n);
+    if (colon && colon + 1 < end && colon[1] == ' ' && !is_value(a) &&
+        set_span(&value, colon + 1, end, a->rule) && is_value(&value))
+        *a = value;
+}
+
 /* The one marked part of the last line, $...$ or \(...\), or the last **...**, when the line ends
  * there but for a unit. Before mathematics stands no other number; before bold type may stand what
  * led to it. */
@@ -435,7 +445,10 @@ static bool find_marked(const char *text, size_t n, struct answer_span *out)
             return false;
         /* a sentence in bold is marked as a whole: its number is looked for */
         bool sentence = bold && before == l.s && memchr(in.s, ' ', (size_t)(in.end - in.s));
-        return set_span(out, in.s, in.end, "marked") && (!sentence || is_value(out));
+        if (!set_span(out, in.s, in.end, "marked"))
+            return false;
+        drop_label(out);
+        return !sentence || is_value(out);
     }
     return false;
 }
@@ -458,19 +471,37 @@ static bool find_displayed(const char *text, size_t n, struct answer_span *out)
     return false;
 }
 
+/* The word that ends before s, which moves to its beginning. */
+static void read_word_before(const char *begin, const char **s, char word[16])
+{
+    const char *end = *s;
+    while (end > begin && end[-1] == ' ')
+        end--;
+    *s = end;
+    while (*s > begin && isalpha((unsigned char)(*s)[-1]))
+        --*s;
+    read_word(*s, end, word);
+}
+
 /* What the words around a lone number make of it: "2.5 million" and "20 percent" are taken as a
  * whole, *to moves; false for "3 dozen", "10 times as many", "ten minus 3". */
 static bool take_words(struct line l, const char *from, const char **to)
 {
+    static const char *const functions[] = {"square", "cube",   "root",     "double",
+                                            "triple", "factor", "multiple", "percent"};
     char word[16];
     struct answer_value v;
     const char *s = from, *end = *to;
-    while (s > l.s && s[-1] == ' ')
-        s--;
-    while (s > l.s && isalpha((unsigned char)s[-1]))
-        s--;
-    read_word(s, from, word);
-    if (unit_changes(word) || !strcmp(word, "times"))
+    read_word_before(l.s, &s, word);
+    if (!strcmp(word, "and")) /* "the first number and 9" */
+        return false;
+    if (!strcmp(word, "of")) {
+        read_word_before(l.s, &s, word);
+        for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+            if (!strcmp(word, functions[i])) /* "the square of 9" */
+                return false;
+    }
+    if (unit_changes(word) || !strcmp(word, "times")) /* "one third of 9" */
         return false;
     while (end < l.end && *end == ' ')
         end++;
@@ -504,6 +535,21 @@ static bool is_repeated(struct line l, const char *first, const char *last, cons
     const char *open = p - (p > last && p[-1] == '$');
     return open > last && open[-1] == '(' && p + n < l.end && p[n] == ')' &&
            n == (size_t)(last - first) && !memcmp(p, first, n);
+}
+
+/* Does something follow that the number only leads to: ", so we need ...", or a sentence without
+ * one? */
+static bool leads_on(const char *s, const char *end)
+{
+    static const char *const joints[] = {", so ", ", but ", ", then ", "; "};
+    for (; s + 2 < end; s++) {
+        if (*s == '.' && s[1] == ' ' && isalpha((unsigned char)s[2]))
+            return true;
+        for (size_t i = 0; i < sizeof joints / sizeof *joints; i++)
+            if (starts(s, end, joints[i]))
+                return true;
+    }
+    return false;
 }
 
 /* The one number of the last line, when it has just one and is not hedged. */
@@ -549,7 +595,8 @@ static bool find_only_number(const char *text, size_t n, struct answer_span *out
     if (memchr(l.s, '\\', (size_t)(before - l.s)) || memchr(after, '\\', (size_t)(l.end - after)) ||
         (after < l.end && strchr("-+/^=<>", *after)))
         return false;
-    return take_words(l, first, &last) && set_span(out, first, last, "only number");
+    return !leads_on(last, l.end) && take_words(l, first, &last) &&
+           set_span(out, first, last, "only number");
 }
 
 /* The whole text, when it is one line and nothing but a value or a word. */
@@ -575,10 +622,10 @@ static bool is_later(const char *text, const char *from, const char *found)
     return found >= from;
 }
 
-/* Is what was found marked in the sentence behind a label that begins its line, as in "**Answer:**
- * She has **12** left."? */
-static bool is_marked_behind_label(const char *text, const struct answer_span *sentence,
-                                   const struct answer_span *found)
+/* Is what was found in the sentence behind a label that begins its line, as in "**Answer:** She has
+ * **12** left."? */
+static bool is_behind_label(const char *text, const struct answer_span *sentence,
+                            const struct answer_span *found)
 {
     const char *s = sentence->text, *end = s;
     while (s > text && s[-1] != '\n')
@@ -590,7 +637,7 @@ static bool is_marked_behind_label(const char *text, const struct answer_span *s
         s += starts_any_case(s, end, "final ") ? 6 : 0;
     }
     bool label = starts_any_case(s, end, "answer") && memchr(s, ':', (size_t)(end - s));
-    return label && !strcmp(found->rule, "marked") && found->text > sentence->text &&
+    return label && found->text > sentence->text &&
            found->text + found->n <= sentence->text + sentence->n;
 }
 
@@ -603,7 +650,7 @@ bool answer_extract(const char *text, size_t n, struct answer_span *out)
         return find_whole(text, n, out) || find_at_end(text, n, out);
     /* "To find the answer: add the numbers." leads to a later line */
     if (!is_value(out) && !text_is_word(out->text, out->n) && find_at_end(text, n, &end) &&
-        (is_later(text, out->text, end.text) || is_marked_behind_label(text, out, &end)))
+        (is_later(text, out->text, end.text) || is_behind_label(text, out, &end)))
         *out = end;
     return true;
 }
