@@ -348,6 +348,9 @@ static const char *lex_command(struct lexer *l, const char *s, const char *end, 
     case ACT_SKIP:
         if (end - s > 2 && *s == '{' && is_letter(s[1]) && s[2] == '}') /* \mathbf{v} */
             return lex_letters(l, s + 1, s + 2) ? s + 3 : NULL;
+        if (end - s > 4 && *s == '{' && s[1] == '(' && is_letter(s[2]) && s[3] == ')' &&
+            s[4] == '}') /* \mathbf{(C)} */
+            return lex_range(l, s + 1, s + 4, depth) ? s + 5 : NULL;
         return s;
     case ACT_SPACE:
         l->spaced = true;

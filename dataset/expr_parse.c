@@ -238,7 +238,9 @@ static bool scan_name(struct expr_parser *p, uint32_t *name, char *op)
     }
     bool words = false;
     int depth = 0;
-    for (t = p->tok; t->kind && t->kind != TOKEN_RELATION && t->kind != ',' && depth >= 0; t++) {
+    for (t = p->tok; t->kind && depth >= 0; t++) {
+        if (!depth && (t->kind == TOKEN_RELATION || t->kind == ','))
+            break;
         if (t->kind == TOKEN_TEXT && is_condition(p->t->text + t->at, t->n))
             return false;
         words = words || t->kind == TOKEN_TEXT || t->kind == TOKEN_SYMBOL;
