@@ -438,6 +438,15 @@ static const struct expr_token *past_quantifier(const struct expr_parser *p,
     return t;
 }
 
+/* Does the variable occur before end? */
+static bool is_used(const struct expr_parser *p, const struct expr_token *end, uint32_t name)
+{
+    for (const struct expr_token *t = p->tok; t < end; t++)
+        if (t->kind == TOKEN_VARIABLE && t->name == name)
+            return true;
+    return false;
+}
+
 /* Is all from t on "for all integers n", "where k is an integer", ", k \in \mathbb{Z}" or the same
  * in parentheses? The domain of the variable, '?' when it is not told; 0: something else. */
 static char scan_quantified(const struct expr_parser *p, struct expr_token *t)
@@ -448,7 +457,8 @@ static char scan_quantified(const struct expr_parser *p, struct expr_token *t)
     const struct expr_token *words = t + comma, *past = past_quantifier(p, words, &domain);
     bool condition = past > words && is_condition(p->t->text + words->at, words->n);
     struct expr_token *name = t + (past - t);
-    if (!expr_scan_variable(p, &name) || (!condition && !comma))
+    if ((!condition && !comma) || !is_used(p, t, name->kind == TOKEN_VARIABLE ? name->name : 0) ||
+        !expr_scan_variable(p, &name))
         return 0;
     if (name->kind == TOKEN_RELATION && name->op == 'e' && name[1].kind) {
         const struct expr_token *set = name + 1;
