@@ -31,10 +31,14 @@ struct answer_span {
  *                  are joined to it by "and", "or" or a comma, all of them and what is between
  *   "bare box"     \boxed 42
  *   "####"         a value after the last "####", on its line
- *   "answer is"    after the last "answer is", "answer:", "option is": its sentence, or the next
- * line "whole"        the whole text, when it is a value or a word "displayed"    \[...\] or
- * $$...$$ at the end "marked"       of the last line, the last **...**, or the only $...$ or
- * \(...\) "only number"  of the last line The last two not beside words such as "about" or "not".
+ *   "answer is"    after the last "answer is", "answer:", "option is": its sentence or the next
+ *                  line; when that is no value, a rule below within or behind it
+ *   "whole"        the whole text, when it is a value or a word
+ *   "displayed"    \[...\] or $$...$$ at the end
+ *   "marked"       of the last line, the last **...**, or the only $...$ or \(...\)
+ *   "only number"  of the last line
+ *
+ * The last two not beside words such as "about" or "not", nor before a conclusion.
  * False when there is none. */
 bool answer_extract(const char *text, size_t n, struct answer_span *out);
 

@@ -9,7 +9,7 @@
  * functions, factorials, binomials, absolute values, tuples, intervals, sets, lists, unions,
  * matrices, equations, inequalities, ratios, numbers in a base, and a unit or a percent sign after
  * a value. Whatever is not understood whole makes expr_parse false. expr_lex.c cuts the text into
- * tokens, expr_parse.c builds the tree, expr_eval.c evaluates.
+ * tokens, expr_parse.c builds the tree, expr_eval.c evaluates, expr_residue.c does modulo a prime.
  *
  * Hostile text is bounded: EXPR_MAX_BYTES bytes, EXPR_MAX_NODES nodes, EXPR_MAX_DEPTH levels; each
  * evaluated node costs a step of the budget in env.steps, each step is of bounded time. */

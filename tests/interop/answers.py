@@ -25,7 +25,7 @@ except ImportError:
     sys.exit(77)
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-FILES = ["pairs_a.tsv", "pairs_b.tsv", "pairs_c.tsv", "pairs_d.tsv", "pairs_e.tsv"]
+FILES = ["pairs_a.tsv", "pairs_b.tsv", "pairs_c.tsv", "pairs_d.tsv", "pairs_e.tsv", "pairs_f.tsv"]
 
 
 def read_pairs(name):
