@@ -541,7 +541,9 @@ static bool is_repeated(struct line l, const char *first, const char *last, cons
  * one? */
 static bool leads_on(const char *s, const char *end)
 {
-    static const char *const joints[] = {", so ", ", but ", ", then ", "; "};
+    static const char *const joints[] = {", so ", ", but ", ", then ", ", and ", "; "};
+    if (starts(s, end, " is a ") || starts(s, end, " is an ")) /* "12 is a factor" */
+        return true;
     for (; s + 2 < end; s++) {
         if (*s == '.' && s[1] == ' ' && isalpha((unsigned char)s[2]))
             return true;
