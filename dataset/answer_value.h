@@ -27,8 +27,8 @@ bool answer_clean(const char *s, size_t n, char *out);
 /* The value of a bare answer; false when it is not a number that is understood whole. */
 bool answer_parse(const char *s, size_t n, struct answer_value *v);
 
-/* What the same text says behind its answer, a box or what followed "answer is": another value after
- * "answer is", or the last number behind "however", "wait" and their like. */
+/* What the same text says behind its answer, a box or what followed "answer is": another value
+ * after "answer is", or the last number behind "however", "wait" and their like. */
 bool answer_after(const char *text, size_t n, const struct answer_span *answer,
                   struct answer_span *out);
 
