@@ -4,7 +4,7 @@
  *
  * Three steps: extract (where is the answer), parse (what is it), compare. It never says "correct"
  * of what it cannot read, unless both texts are the same. docs/corpus.md says what is read and when
- * two answers are equal. Inside: answer_extract.c finds; answer_clean.c, answer_parse.c and
+ * two answers are equal. Inside: answer_find.h finds; answer_clean.c, answer_parse.c and
  * answer_value.c read plain numbers with units exactly, the usual case and the fastest; expr.h
  * reads all other notation and answer_tree.h compares it; answer_text.c compares words.
  *
