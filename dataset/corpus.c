@@ -12,6 +12,7 @@ err_code corpus_open(const char *path, enum corpus_mode mode, struct corpus **ou
     if (!c)
         return ERR_NOMEM;
     c->mode = mode;
+    c->claim = -1;
     c->path = mem_strdup(path, e);
     err_code rc = c->path ? sql_connect(path, mode, &c->db, e) : ERR_NOMEM;
     if (!rc)
@@ -31,6 +32,8 @@ void corpus_close(struct corpus *c)
     for (int i = 0; i < SQL_N_STATEMENTS; i++)
         sqlite3_finalize(c->statements[i]);
     sqlite3_close_v2(c->db);
+    if (c->claim >= 0)
+        close(c->claim);
     buf_dispose(&c->scratch);
     buf_dispose(&c->scratch2);
     mem_free(c->path);

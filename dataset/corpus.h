@@ -44,6 +44,10 @@ void corpus_close(struct corpus *c);
 /* corpus_close, after an error: a file that this connection made and that holds no prompt goes. */
 void corpus_discard(struct corpus *c);
 const char *corpus_path(const struct corpus *c);
+/* Claims the corpus until it is closed, or the process ends in whatever way: alone, or beside
+ * others that claim it too. *claimed false: another process has claimed it, and one of the two
+ * wants to be alone. Nobody is kept from reading or writing. */
+err_code corpus_claim(struct corpus *c, bool alone, bool *claimed, struct err *e);
 
 /* One transaction around many additions. Without it each addition commits by itself. Closing the
  * corpus within one rolls it back. corpus_import, corpus_verify and corpus_stats bring their own:

@@ -37,6 +37,7 @@ struct corpus {
     int64_t n_golds_filled; /* by this connection, of prompts that had none */
     bool made;              /* this connection made the file */
     bool whole; /* the transaction under way ends whole or not at all: no savepoints in it */
+    int claim;              /* descriptor of corpus_claim; -1: none */
 };
 
 /* ERR_* with "path: what: ..." and the remedy for the code that db ended with. */

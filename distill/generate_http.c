@@ -389,6 +389,26 @@ static err_code make_flights(struct http_run *r, struct err *e)
     return ERR_OK;
 }
 
+/* What another run has on its way is not known here: a budget can hold for one run at a time. */
+static err_code claim(struct http_run *r, struct err *e)
+{
+    bool alone = r->job.o->budget_usd >= 0, claimed;
+    err_code rc = corpus_claim(r->job.corpus, alone, &claimed, e);
+    if (rc)
+        return alone ? rc : ERR_OK;
+    if (claimed)
+        return ERR_OK;
+    if (alone)
+        return err_set(e, ERR_STATE,
+                       "%s: another run over HTTP is under way in it, and --budget could not know "
+                       "what that one spends; wait for its end, or give all endpoints to one run",
+                       r->job.o->corpus);
+    return err_set(e, ERR_STATE,
+                   "%s: a run with --budget is under way in it, which could not know what this one "
+                   "spends; wait for its end, or use another corpus (decant corpus merge)",
+                   r->job.o->corpus);
+}
+
 static err_code open_all(struct http_run *r, struct err *e)
 {
     const struct generate_options *o = r->job.o;
@@ -409,7 +429,8 @@ static err_code open_all(struct http_run *r, struct err *e)
     fill_options(r, sum->teacher, &h);
     if ((rc = request_http(o, sum->teacher, &r->job.request, e)) ||
         (rc = http_teacher_open(&h, &r->teacher, e)) || (rc = job_open(&r->job, e)) ||
-        (rc = make_flights(r, e)) || (rc = corpus_spent(r->job.corpus, 0, &r->budget.spent, e)))
+        (rc = claim(r, e)) || (rc = make_flights(r, e)) ||
+        (rc = corpus_spent(r->job.corpus, 0, &r->budget.spent, e)))
         return rc;
     r->budget.limit = o->budget_usd;
     r->jitter = rng_make((uint64_t)(clock_now() * 1e9), 1, 0);

@@ -93,6 +93,31 @@ for rule in retry=0 retry=0.2; do
     echo "$name: $n traces for \$$spent of 0.03"
 done
 
+# a run with a budget is alone in its corpus: what another has on its way it could not know. A run
+# that was killed leaves no claim
+start_server claims --latency-ms 300-400
+# shellcheck disable=SC2086
+$decant generate-traces --teacher "$url" --prompts "$dir/p.jsonl" --corpus "$dir/claims.db" $prices --seed 3 \
+    --canary 0 --shard 1/2 --concurrency 4 --max-tokens 100 --budget 1 >"$dir/i.out" 2>"$dir/i.err" &
+pid=$!
+all="$all $pid"
+while ! [ -s "$dir/claims.db" ] || [ "$(q claims 'SELECT count(*) FROM traces' 2>/dev/null || echo 0)" = 0 ]; do
+    kill -0 $pid || fail "a run with a budget: $(cat "$dir/i.err")"
+    sleep 0.1
+done
+for budget in '--budget 1' ''; do
+    # shellcheck disable=SC2086
+    generate claims "$dir/p.jsonl" --shard 2/2 --max-tokens 100 $budget
+    same "$code" 1 "another run beside one with a budget: exit code"
+done
+grep -q 'could not know what that one spends' "$dir/claims.err" || fail "two budgets: $(cat "$dir/claims.err")"
+grep -q 'could not know what this one spends' "$dir/claims.err" || fail "beside a budget: $(cat "$dir/claims.err")"
+kill -9 $pid
+wait $pid 2>/dev/null || true
+generate claims "$dir/p.jsonl" --limit 8 --max-tokens 100 --budget 1
+same "$code" 0 "after a run with a budget was killed: $(tail -n 3 "$dir/claims.err")"
+stop_server
+
 # answers whose tokens the server does not report count as the most that they can have cost, whatever
 # way the endpoint's URL is written
 start_server uncounted --fault no_usage=1
