@@ -23,13 +23,19 @@ static err_code keep(struct buf *b, const struct reply_view *v, struct err *e)
     return rc ? rc : buf_add(b, v->answer, n, e);
 }
 
+static bool is_resumable(int status)
+{
+    return status == 401 || status == 402 || status == 403 || status == 429 || status == 503 ||
+           status == 529;
+}
+
 err_code canary_note(struct canary *c, const struct http_answer *a, bool thinks, bool repeated,
                      struct err *e)
 {
     const struct reply_view *v = &a->reply;
     c->n_ended++;
     if (a->outcome != HTTP_TRACE) {
-        c->n_fatal += a->outcome == HTTP_FATAL;
+        c->n_resumable += is_resumable(a->status);
         const char *message = a->message ? a->message : "";
         size_t n = strlen(c->url);
         if (!strncmp(message, c->url, n) && !strncmp(message + n, ": ", 2))

@@ -22,7 +22,9 @@ struct canary {
     int n_asked, n_ended; /* probes */
     int n_repeats, n_repeats_ended;
     int n_traces, n_fit; /* of them: answers; answers with reasoning (and log-probabilities) */
-    int n_thinking, n_logprobs, n_fatal;
+    int n_thinking, n_logprobs;
+    int n_resumable; /* failures that say nothing against the endpoint: no money, a wrong key, too
+                        much to do */
     char rule[24], model[128];                  /* of the last answer */
     char message[400];                          /* of the last failure */
     double tokens, seconds, first_byte_seconds; /* summed over answers */

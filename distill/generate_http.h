@@ -111,7 +111,7 @@ err_code run_answer(struct http_run *r, const struct http_answer *a, struct err 
 
 err_code run_canary_open(struct http_run *r, struct err *e);
 /* Asks the probes; afterwards tells whether the run may begin (r->running). No endpoint fit:
- * ERR_NETWORK, or ERR_STOPPED after a fatal status. */
+ * ERR_NETWORK, or ERR_STOPPED where one has no money, a wrong key, or too much to do. */
 err_code run_canary_fill(struct http_run *r, struct err *e);
 err_code run_canary_answer(struct http_run *r, const struct flight *f, const struct http_answer *a,
                            bool thinks, struct err *e);

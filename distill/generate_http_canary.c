@@ -50,12 +50,12 @@ static err_code ask_probes(struct http_run *r, struct err *e)
 
 static err_code none_fit(const struct http_run *r, struct err *e)
 {
-    bool fatal = false;
+    bool resumable = false;
     for (int i = 0; i < r->n_endpoints; i++)
-        fatal = fatal || r->canaries[i].n_fatal;
+        resumable = resumable || r->canaries[i].n_resumable;
     char why[700];
     canary_report(&r->canaries[0], (double)r->job.o->sampling.temperature, why, sizeof why);
-    return err_set(e, fatal ? ERR_STOPPED : ERR_NETWORK, "no endpoint passed the canary%s%s",
+    return err_set(e, resumable ? ERR_STOPPED : ERR_NETWORK, "no endpoint passed the canary%s%s",
                    r->n_endpoints > 1 ? "; the first: " : ": ", why);
 }
 

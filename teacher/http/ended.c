@@ -7,7 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-static const double backoff_base = 0.5, backoff_most = 60;
+static const double backoff_base = 0.5, backoff_most = 60, pinned_backoff_most = 5;
+static const double pinned_most = 60; /* seconds of overload that cost a pinned ask nothing */
 
 /* One line that names the endpoint; whatever came from outside is made harmless and rid of the
  * key. */
@@ -159,13 +160,14 @@ static bool has_elsewhere(const struct http_teacher *t, const struct ask *a, int
 
 /* Waiting for a rate limit, or for an endpoint that is gone, would use up all tries of all asks in
  * no time; these are free until an ask has met nothing else for as long as endpoints may be down.
- * A pinned ask wants to know how its endpoint does: it pays for each. */
+ * A pinned ask wants to know how its endpoint does: it waits out a short overload alone. */
 static void charge(struct http_teacher *t, struct ask *a, enum try_result result)
 {
-    bool is_free = (result == TRY_OVERLOAD || result == TRY_NO_REACH) && a->pinned < 0;
+    double most = a->pinned < 0 ? t->o.down_seconds : fmin(pinned_most, t->o.down_seconds);
+    bool is_free = result == TRY_OVERLOAD || (result == TRY_NO_REACH && a->pinned < 0);
     if (is_free && a->n_free++ == 0)
         a->t_first_free = t->now;
-    if (!is_free || t->now - a->t_first_free > t->o.down_seconds)
+    if (!is_free || t->now - a->t_first_free > most)
         a->n_charged++;
 }
 
@@ -180,9 +182,9 @@ static err_code try_again(struct http_teacher *t, struct ask *a, int endpoint, d
         ask_fail(t, a, HTTP_GAVE_UP, NULL);
         return ERR_OK;
     }
-    double wait =
-        retry_backoff(&t->rng, a->n_charged + a->n_free,
-                      t->o.backoff_seconds > 0 ? t->o.backoff_seconds : backoff_base, backoff_most);
+    double wait = retry_backoff(&t->rng, a->n_charged + a->n_free,
+                                t->o.backoff_seconds > 0 ? t->o.backoff_seconds : backoff_base,
+                                a->pinned < 0 ? backoff_most : pinned_backoff_most);
     a->avoid = endpoint;
     a->avoid_until = t->now + fmax(0, retry_after);
     if (retry_after >= 0 && !has_elsewhere(t, a, endpoint, retry_after))
@@ -248,7 +250,7 @@ err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break ho
         result = TRY_AGAIN;
     a->n_sent++;
     a->endpoint = endpoint;
-    a->status = x->status;
+    a->status = v.state == REPLY_BAD && v.status && x->status < 300 ? v.status : x->status;
     a->latency_ms = (t->now - x->sent.t) * 1e3;
     a->first_byte_ms = x->t_first > 0 ? (x->t_first - x->sent.t) * 1e3 : a->latency_ms;
     if (x->retry_after >= 0 && x->status >= 400)

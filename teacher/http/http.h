@@ -53,7 +53,8 @@ struct http_options {
     struct reply_rules rules; /* chat, n_top and thinking_open included */
     int64_t concurrency;      /* most requests in flight, over all endpoints */
     int n_tries; /* per ask, the first one included; 429, 503, 529 and connections that can't be
-                    made cost none before down_seconds (they say nothing about the ask) */
+                    made cost none before down_seconds (they say nothing about the ask). A pinned
+                    ask pays for the latter, and after a minute for the former */
     double connect_seconds, idle_seconds, total_seconds;
     double down_seconds;    /* endpoints that are all of no use for so long end the asks as
                                HTTP_FATAL; 0: 600 */
@@ -102,7 +103,8 @@ struct http_answer {
     uint64_t id;
     enum http_outcome outcome;
     struct reply_view reply; /* of a trace; else the longest partial text of the broken tries */
-    int status;              /* HTTP status of the last try; 0: none */
+    int status;              /* HTTP status of the last try, or the code of an error that a 200
+                                brought; 0: none */
     const char *message;     /* of a failure: one line that names the endpoint, never a key */
     const char *endpoint;    /* base URL */
     int i_endpoint;

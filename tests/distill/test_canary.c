@@ -53,6 +53,16 @@ static void test_fit_and_unfit(void **state)
     assert_int_equal(canary_judge(&c), CANARY_UNFIT); /* at once */
     canary_report(&c, 0.6, line, sizeof line);
     assert_string_equal(line, "http://a/v1 is left out: no answer to 3 prompts: HTTP 500: oh");
+    assert_int_equal(c.n_resumable, 0);
+    bad.outcome = HTTP_FATAL; /* what waited for an endpoint that was left out ends so as well */
+    note(&c, &bad, false, false);
+    assert_int_equal(c.n_resumable, 0);
+    bad.status = 402;
+    note(&c, &bad, false, false);
+    bad =
+        (struct http_answer){.outcome = HTTP_GAVE_UP, .status = 429, .message = "http://a/v1: no"};
+    note(&c, &bad, false, false);
+    assert_int_equal(c.n_resumable, 2);
     canary_dispose(&c);
 
     c = (struct canary){.url = "http://a/v1", .n_asked = 3};

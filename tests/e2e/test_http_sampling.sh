@@ -79,7 +79,20 @@ same "$code" 1 "nobody fit: $(tail -n 3 "$dir/none.err")"
 same "$(q none 'SELECT count(*) FROM traces')" 3 "traces of a canary that failed"
 [ "$(q none 'SELECT sum(cost_usd) > 0.000035 FROM failures')" = 1 ] || fail "the repeats of a canary that failed cost nothing"
 [ "$(wc -l <"$dir/dull.ledger")" -le 10 ] || fail "a canary that failed went on asking"
+url=http://127.0.0.1:9/v1 # a wrong URL is no matter of trying again
+generate nobody "$dir/p.jsonl" --teacher-model r1 --canary 3
+same "$code" 1 "nobody there: exit code"
 kill "$dull_pid"
+# turned away at first: that is no reason to leave an endpoint out, or to end
+start_server busy --fault 429@1-12
+DECANT_QUIET=0 generate busy "$dir/p.jsonl" --limit 9 --canary 3
+same "$code" 0 "overload at the start: $(tail -n 3 "$dir/busy.err")"
+grep -q '3 of 3 answers hold reasoning' "$dir/busy.err" || fail "overload at the start: $(cat "$dir/busy.err")"
+stop_server
+start_server unpaid --fault 402@1-
+generate unpaid "$dir/p.jsonl" --canary 3
+same "$code" 3 "402 at the start: exit code"
+stop_server
 start_server ignores --ignore-seed
 DECANT_QUIET=0 generate seeds "$dir/p.jsonl" --limit 9 --canary 3
 grep -q 'seed not honoured' "$dir/seeds.err" || fail "a seed that is not honoured: $(cat "$dir/seeds.err")"

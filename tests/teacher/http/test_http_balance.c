@@ -572,6 +572,29 @@ static void test_pinned(void **state)
     script_stop(&bad);
 }
 
+static bool answer_later(struct script_request *q)
+{
+    return q->i < 5 ? script_status(q, q->i % 2 ? 429 : 503) : send_sse(q);
+}
+
+/* A moment of overload at the start says nothing against an endpoint. */
+static void test_pinned_and_overloaded(void **state)
+{
+    (void)state;
+    struct script s = {.answer = answer_later};
+    struct client c;
+    script_start(&s);
+    client_options(&c, s.url);
+    c.o.n_tries = 1;
+    client_open(&c);
+    client_ask_at(&c, 1, 0);
+    struct http_answer a = client_next(&c, 10);
+    is_trace(&a);
+    assert_int_equal(a.n_tries, 6);
+    client_close(&c);
+    script_stop(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -590,6 +613,7 @@ int main(void)
         cmocka_unit_test(test_weights_and_speed),
         cmocka_unit_test(test_fatal),
         cmocka_unit_test(test_pinned),
+        cmocka_unit_test(test_pinned_and_overloaded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@ static void open_with_key(struct client *c, const char *url)
     setenv("DECANT_TEST_KEY", secret, 1);
     client_options(c, url);
     c->endpoints[0].key_env = "DECANT_TEST_KEY";
+    c->o.down_seconds = 0.5; /* overload is not waited out */
     client_open(c);
 }
 
