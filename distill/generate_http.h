@@ -55,6 +55,9 @@ enum stop_reason {
     STOP_STORM, /* nothing but failures */
 };
 
+/* After so many refused prompts each refusal counts, be it the same prompt's or not. */
+enum { STORM_PROMPTS = 64 };
+
 struct http_run {
     struct generate_job job;
     struct http_teacher *teacher;
@@ -87,7 +90,9 @@ struct http_run {
 
     enum stop_reason stop;
     char stop_message[600], last_failure[600];
-    int64_t n_in_a_row; /* failures since the last trace */
+    int64_t n_in_a_row;            /* failures since the last trace; a prompt's refusals are one */
+    size_t refused[STORM_PROMPTS]; /* prompts that were refused since then */
+    int n_refused;
     bool told_stop, abandoning;
     double t_abandon;
 

@@ -138,7 +138,7 @@ static err_code take_trace(struct http_run *r, const struct flight *f, const str
     bool bound = a->cost_usd < 0;
     double usd = bound ? a->most_usd : a->cost_usd;
     bound = bound && usd >= 0;
-    r->n_in_a_row = 0;
+    r->n_in_a_row = r->n_refused = 0;
     r->t_answer = clock_now();
     r->n_unpriced += bound;
     r->n_no_logprobs += r->job.o->n_logprobs > 0 && !a->reply.has_logprobs;
@@ -148,6 +148,18 @@ static err_code take_trace(struct http_run *r, const struct flight *f, const str
     missing_done(r->job.missing, f->i_prompt, sink_is_good(&v) ? MISSING_GOOD : MISSING_MADE);
     *cost = waste(a) > 0 ? (usd > 0 ? usd : 0) + waste(a) : usd;
     return f->kind == ASK_PROBE ? run_canary_answer(r, f, a, !v.no_think, e) : ERR_OK;
+}
+
+/* What refuses a prompt (it is too long, say) refuses all of its samples, and says nothing about
+ * other prompts. */
+static bool is_told_already(struct http_run *r, size_t i_prompt)
+{
+    for (int i = 0; i < r->n_refused; i++)
+        if (r->refused[i] == i_prompt)
+            return r->n_refused < STORM_PROMPTS;
+    if (r->n_refused < STORM_PROMPTS)
+        r->refused[r->n_refused++] = i_prompt;
+    return false;
 }
 
 /* No answer: the sample is tried again, or left for another run. What its tries cost is noted in
@@ -172,7 +184,8 @@ static err_code take_failure(struct http_run *r, const struct flight *f,
         run_stop(r, STOP_FATAL, "%s", message);
     if (!dropped && !fatal && !retry) {
         snprintf(r->last_failure, sizeof r->last_failure, "%s", message);
-        r->n_in_a_row += f->kind == ASK_WORK;
+        r->n_in_a_row +=
+            f->kind == ASK_WORK && !(a->outcome == HTTP_FAILED && is_told_already(r, f->i_prompt));
     }
     if (text || *cost > 0 || !(fatal || retry || dropped))
         rc = add_failure(r, f, a, r->abandoning ? "abandoned: the run was stopped" : message, *cost,

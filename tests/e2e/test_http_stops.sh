@@ -160,6 +160,9 @@ start_server refused --latency-ms 200-300 --fault 400~Refused
 generate refused "$dir/refused.jsonl" --samples 64
 same "$code" 3 "refused prompts: exit code"
 same "$(q refused 'SELECT count(*) FROM traces')" 256 "traces beside refused prompts"
+(prompts 10 Refused; prompts 4) >"$dir/refused.jsonl"
+generate head "$dir/refused.jsonl" --samples 64 --concurrency 256
+same "$(q head 'SELECT count(*) FROM traces')" 256 "traces after ten refused prompts"
 prompts 200 Refused >"$dir/refused.jsonl"
 generate storm "$dir/refused.jsonl" --samples 8 --concurrency 32
 stop_server
