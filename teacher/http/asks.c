@@ -143,6 +143,7 @@ err_code http_teacher_ask(struct http_teacher *t, const struct http_ask *q, stru
     a->pinned = q->endpoint;
     a->endpoint = q->endpoint >= 0 ? q->endpoint : 0;
     a->avoid = q->avoid - 1;
+    a->refused_by = -1;
     t->n_open++;
     enqueue(t, a);
     return ERR_OK;
@@ -244,6 +245,15 @@ static err_code dispatch_pinned(struct http_teacher *t, int i, struct err *e)
     return rc;
 }
 
+/* Is no other endpoint of use in the foreseeable future? */
+static bool is_last(const struct http_teacher *t, int endpoint)
+{
+    for (int i = 0; i < t->n; i++)
+        if (i != endpoint && endpoint_lost(&t->endpoints[i], t->now) <= t->o.down_seconds)
+            return false;
+    return true;
+}
+
 err_code asks_dispatch(struct http_teacher *t, struct err *e)
 {
     char text[MESSAGE_BYTES];
@@ -258,11 +268,13 @@ err_code asks_dispatch(struct http_teacher *t, struct err *e)
     while (!rc && t->ready.n > 0 && t->n_busy < t->o.concurrency) {
         struct ask *a = t->ready.first;
         int not = a->avoid_until > t->now ? a->avoid : -1;
+        if (a->refused_by >= 0 && !is_last(t, a->refused_by))
+            not = a->refused_by;
         int i = endpoint_choose(t->endpoints, t->n, not, a->avoid, t->now);
         if (i >= 0)
             rc = send_ask(t, ask_pop(&t->ready), i, e);
         else if (not >= 0) { /* let others pass that may go where this one may not */
-            rc = retry_push(&t->later, fmin(a->avoid_until, t->now + 0.05), a, e);
+            rc = retry_push(&t->later, t->now + 0.05, a, e);
             if (!rc)
                 ask_pop(&t->ready);
         } else

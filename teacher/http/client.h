@@ -26,10 +26,11 @@ struct ask {
     int pinned;                               /* endpoint, or -1 */
     int max_tries, n_sent, n_charged, n_free; /* free: tries that cost none (429, nobody there) */
     double t_first_free;
-    int avoid;                       /* endpoint of the last failure, or -1 */
-    double avoid_until;              /* not to be asked before */
-    struct buf body;                 /* as posted */
-    struct buf params;               /* once done */
+    int avoid;          /* endpoint of the last failure, or -1 */
+    double avoid_until; /* not to be asked before */
+    int refused_by;     /* endpoint that is not asked again while there is another; -1 */
+    struct buf body;    /* as posted */
+    struct buf params;  /* once done */
     struct http_reply *reply, *best; /* of this try; the longest of the broken ones */
     size_t n_best;
     /* how it ended */

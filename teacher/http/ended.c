@@ -248,6 +248,10 @@ err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break ho
     /* "No such model" is said at once and would draw all asks to the endpoint that lost it. */
     if (result == TRY_FAILED && x->status == 404 && has_elsewhere(t, a, endpoint, 0))
         result = TRY_AGAIN;
+    /* A smaller context, another server: what one refuses another may answer. */
+    if (result == TRY_FAILED && !has_text(&v) && a->refused_by < 0 && !t->finishing &&
+        has_elsewhere(t, a, endpoint, t->o.down_seconds))
+        result = TRY_ELSEWHERE;
     a->n_sent++;
     a->endpoint = endpoint;
     a->status = v.state == REPLY_BAD && v.status && x->status < 300 ? v.status : x->status;
@@ -280,6 +284,13 @@ err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break ho
     if (result == TRY_FAILED) {
         ask_fail(t, a, HTTP_FAILED, NULL);
         return ERR_OK;
+    }
+    if (result == TRY_ELSEWHERE) {
+        a->refused_by = endpoint;
+        err_code rc = retry_push(&t->later, t->now, a, e);
+        if (rc)
+            ask_fail(t, a, HTTP_FAILED, NULL);
+        return rc;
     }
     /* Overload that shows in the middle of an answer has had its price. */
     charge(t, a, worked ? TRY_AGAIN : result);

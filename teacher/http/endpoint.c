@@ -283,8 +283,10 @@ void endpoint_ended(struct endpoint *ep, double now, struct endpoint_ticket sent
         ep->failing *= 0.95;
         /* fall through */
     case TRY_FAILED:
-        if (result == TRY_FAILED)
-            ep->n_failures++;
+    case TRY_ELSEWHERE:
+        ep->n_failures += result != TRY_TRACE;
+        if (result == TRY_ELSEWHERE)
+            ep->failing += (1 - ep->failing) * 0.05;
         ep->t_life = now;
         ep->n_streak = ep->n_unreached = ep->n_probes = 0;
         come_up(ep, now);

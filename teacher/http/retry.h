@@ -15,12 +15,13 @@ enum try_break {
 };
 
 enum try_result {
-    TRY_TRACE,    /* an answer */
-    TRY_FAILED,   /* this request can't be answered; the endpoint is well */
-    TRY_AGAIN,    /* costs the ask one of its tries */
-    TRY_OVERLOAD, /* 429, 503, 529: the endpoint turns requests away; the ask keeps its tries */
-    TRY_NO_REACH, /* nobody there; the ask keeps its tries */
-    TRY_FATAL,    /* 401, 402, 403, ...: the run must stop */
+    TRY_TRACE,     /* an answer */
+    TRY_FAILED,    /* this request can't be answered; the endpoint is well */
+    TRY_ELSEWHERE, /* not here, that is (never of retry_judge): the ask keeps its tries */
+    TRY_AGAIN,     /* costs the ask one of its tries */
+    TRY_OVERLOAD,  /* 429, 503, 529: the endpoint turns requests away; the ask keeps its tries */
+    TRY_NO_REACH,  /* nobody there; the ask keeps its tries */
+    TRY_FATAL,     /* 401, 402, 403, ...: the run must stop */
 };
 /* status: of the HTTP response, 0 when there was none; html: its content type says so. v: the
  * reply's view after http_reply_end. */

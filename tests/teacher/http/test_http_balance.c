@@ -133,6 +133,55 @@ static void test_not_found_here(void **state)
     script_stop(&other);
 }
 
+static bool answer_400(struct script_request *q)
+{
+    return script_status(q, 400);
+}
+static bool answer_at_last(struct script_request *q)
+{
+    return q->i < 3 ? script_status(q, 500) : answer_slowly(q);
+}
+static bool answer_422(struct script_request *q)
+{
+    return script_status(q, 422);
+}
+
+/* One with a smaller context than the other, which may break; two that both refuse; one alone. */
+static void test_refused_here(void **state)
+{
+    (void)state;
+    bool (*const answers[])(struct script_request *) = {answer_400, answer_422};
+    for (size_t i = 0; i < 4; i++) {
+        struct script s = {.answer = answers[i % 2]}, other = {.answer = i == 0   ? answer_slowly
+                                                                         : i == 1 ? answer_at_last
+                                                                                  : answers[i % 2]};
+        struct client c;
+        script_start(&s);
+        script_start(&other);
+        client_options(&c, s.url);
+        c.endpoints[1] = (struct http_endpoint_options){.url = other.url, .weight = 1};
+        c.o.n_endpoints = 2;
+        c.o.n_tries = i == 1 ? 4 : 1; /* a refusal costs none */
+        client_open(&c);
+        assert_int_equal(run(&c, 40, 5), i < 2 ? 40 : 0);
+        assert_int_equal(other.n_requests, i == 1 ? 43 : 40);
+        if (i >= 2)
+            assert_int_equal(s.n_requests, 40);
+        client_close(&c);
+
+        client_options(&c, s.url);
+        client_open(&c);
+        client_ask(&c, 1);
+        struct http_answer a = client_next(&c, 2);
+        assert_int_equal(a.outcome, HTTP_FAILED);
+        assert_int_equal(a.n_tries, 1);
+        has_words(&a, i % 2 ? "status 422 it is" : "status 400 it is");
+        client_close(&c);
+        script_stop(&s);
+        script_stop(&other);
+    }
+}
+
 static bool answer_quota(struct script_request *q)
 {
     const char *const *headers = q->server->user;
@@ -601,6 +650,7 @@ int main(void)
         cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_retry_after_elsewhere),
         cmocka_unit_test(test_not_found_here),
+        cmocka_unit_test(test_refused_here),
         cmocka_unit_test(test_rate_limit_headers),
         cmocka_unit_test(test_rate_limit_of_a_stream),
         cmocka_unit_test(test_wait_too_long),

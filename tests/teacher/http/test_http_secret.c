@@ -145,16 +145,16 @@ static bool answer_echo_and_break(struct script_request *q)
     return script_puts(q, SCRIPT_SSE_HEAD) && script_chunk(q, chunk) && false;
 }
 
-static bool answer_400(struct script_request *q)
+static bool answer_402(struct script_request *q)
 {
-    return script_status(q, 400);
+    return script_status(q, 402);
 }
 
 /* The text of a try that broke off at one endpoint is given with another one's failure. */
 static void test_echo_in_a_broken_answer(void **state)
 {
     (void)state;
-    struct script s = {.answer = answer_echo_and_break}, other = {.answer = answer_400};
+    struct script s = {.answer = answer_echo_and_break}, other = {.answer = answer_402};
     struct client c;
     script_start(&s);
     script_start(&other);
@@ -168,7 +168,7 @@ static void test_echo_in_a_broken_answer(void **state)
     client_open(&c);
     client_ask(&c, 1);
     struct http_answer a = client_next(&c, 3);
-    assert_int_equal(a.outcome, HTTP_FAILED);
+    assert_int_equal(a.outcome, HTTP_FATAL);
     assert_string_equal(a.endpoint, other.url);
     is_text("answer", a.reply.answer, a.reply.n_answer, "it is ****************************, so");
     client_close(&c);
