@@ -55,6 +55,7 @@ struct transfer {
     double t_first, t_last, t_complete; /* 0: not yet */
     int status;
     bool begun, html, ours; /* ours: the client's own end of it (guard, garbage) */
+    bool accepted;          /* an answer is on its way, or at least a sign that it will be */
     uint64_t n_bytes;
     double retry_after; /* seconds; negative: none */
     struct {
@@ -128,6 +129,8 @@ err_code transfer_begin(struct http_teacher *t, struct ask *a, int endpoint, str
 void transfer_release(struct http_teacher *t, struct transfer *x);
 void transfer_free(struct transfer *x);
 err_code transfer_set_common(const struct http_teacher *t, CURL *easy, struct err *e);
+/* The server has begun to answer, or to say that it will; each time that more comes. */
+void transfer_accepted(struct transfer *x);
 /* What libcurl's code says about how the try ended. */
 enum try_break transfer_break(CURLcode code);
 

@@ -259,6 +259,8 @@ err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break ho
     a->first_byte_ms = x->t_first > 0 ? (x->t_first - x->sent.t) * 1e3 : a->latency_ms;
     if (x->retry_after >= 0 && x->status >= 400)
         endpoint_hold(ep, t->now + x->retry_after, x->sent);
+    if (result == TRY_TRACE)
+        transfer_accepted(x);
     endpoint_ended(ep, t->now, x->sent, result, a->latency_ms * 1e-3);
     if (result == TRY_TRACE) {
         transfer_release(t, x);

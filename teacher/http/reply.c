@@ -237,6 +237,12 @@ static void bad_page(struct http_reply *r)
         reply_bad_sample(r, "a page instead of an answer", page, r->whole.len);
 }
 
+bool http_reply_lives(const struct http_reply *r)
+{
+    return r->state != REPLY_BAD &&
+           (r->body == BODY_UNKNOWN || (r->body == BODY_EVENTS && r->sse.n_events > 0));
+}
+
 enum reply_state http_reply_end(struct http_reply *r)
 {
     if (r->state != REPLY_READING)

@@ -58,6 +58,9 @@ void http_reply_free(struct http_reply *r);
 void http_reply_begin(struct http_reply *r, const char *content_type);
 /* Never fails otherwise than by state; lack of memory is REPLY_BAD with a message that says so. */
 enum reply_state http_reply_feed(struct http_reply *r, const char *data, size_t n);
+/* Does what has come say that the server is at work: an event that is no error, or bytes before the
+ * answer (comments, blank lines)? Of one JSON body nothing is known before its end. */
+bool http_reply_lives(const struct http_reply *r);
 enum reply_state http_reply_end(struct http_reply *r);
 
 /* All strings belong to r and live until begin or free. Counts are -1 and strings NULL where the

@@ -25,8 +25,15 @@ static void begin_body(struct transfer *x)
     x->begun = true;
     x->t_first = x->t->now;
     http_reply_begin(x->ask->reply, type);
-    if (is_ok(x) && !x->html)
-        endpoint_accepted(&x->t->endpoints[x->endpoint], x->t->now, x->sent);
+}
+
+void transfer_accepted(struct transfer *x)
+{
+    struct endpoint *ep = &x->t->endpoints[x->endpoint];
+    if (!x->accepted)
+        endpoint_accepted(ep, x->t->now, x->sent);
+    endpoint_life(ep, x->t->now);
+    x->accepted = true;
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *user)
@@ -37,11 +44,12 @@ static size_t on_body(char *data, size_t size, size_t n, void *user)
         begin_body(x);
     x->t_last = x->t->now;
     x->n_bytes += n;
-    if (is_ok(x) && !x->html)
-        endpoint_life(&x->t->endpoints[x->endpoint], x->t->now);
     if (x->t_complete > 0)
         return n; /* after [DONE]: read on, so that the connection can be used again */
-    switch (http_reply_feed(x->ask->reply, data, n)) {
+    enum reply_state state = http_reply_feed(x->ask->reply, data, n);
+    if (is_ok(x) && !x->html && http_reply_lives(x->ask->reply))
+        transfer_accepted(x);
+    switch (state) {
     case REPLY_READING:
         return n;
     case REPLY_COMPLETE:
@@ -238,7 +246,7 @@ err_code transfer_begin(struct http_teacher *t, struct ask *a, int endpoint, str
     x->t_last = t->now;
     x->t_first = x->t_complete = 0;
     x->status = 0;
-    x->begun = x->html = x->ours = false;
+    x->begun = x->html = x->ours = x->accepted = false;
     x->n_bytes = 0;
     x->retry_after = -1;
     memset(x->quota, 0, sizeof x->quota);

@@ -182,6 +182,35 @@ static void test_refused_here(void **state)
     }
 }
 
+static bool answer_error_of_200(struct script_request *q)
+{
+    static const char error[] = "{\"error\":{\"message\":\"engine\",\"code\":500}}";
+    if (q->i % 2)
+        return script_reply(q, 200, "", "application/json", error);
+    return script_puts(q, SCRIPT_SSE_HEAD) && script_chunk(q, "data: ") && script_chunk(q, error) &&
+           script_chunk(q, "\n\n") && script_puts(q, "0\r\n\r\n");
+}
+
+/* An error is no sign of life, though its status be 200. */
+static void test_error_of_200(void **state)
+{
+    (void)state;
+    struct script s = {.answer = answer_error_of_200};
+    struct client c;
+    script_start(&s);
+    client_options(&c, s.url);
+    c.o.n_tries = 1000;
+    c.o.down_seconds = 1;
+    client_open(&c);
+    client_ask(&c, 1);
+    struct http_answer a = client_next(&c, 20);
+    assert_int_equal(a.outcome, HTTP_FATAL);
+    has_words(&a, "engine; no endpoint has been of use");
+    assert_int_equal(a.status, 500);
+    client_close(&c);
+    script_stop(&s);
+}
+
 static bool answer_quota(struct script_request *q)
 {
     const char *const *headers = q->server->user;
@@ -651,6 +680,7 @@ int main(void)
         cmocka_unit_test(test_retry_after_elsewhere),
         cmocka_unit_test(test_not_found_here),
         cmocka_unit_test(test_refused_here),
+        cmocka_unit_test(test_error_of_200),
         cmocka_unit_test(test_rate_limit_headers),
         cmocka_unit_test(test_rate_limit_of_a_stream),
         cmocka_unit_test(test_wait_too_long),
