@@ -92,6 +92,7 @@ struct http_teacher {
     int epoll;
     double curl_due; /* when libcurl wants to be called; INFINITY: by sockets only */
     double now, next_sweep;
+    int64_t n_full; /* full sets of events since the sweep was due */
     struct rng rng;
     err_code rc; /* of a callback, which can't return one */
     struct err e;

@@ -225,10 +225,13 @@ static err_code turn(struct http_teacher *t, double end, int *n_events, struct e
         rc = fire_timer(t, e);
     if (!rc)
         rc = pump(t, t->done.n > 0 ? t->now : next_event(t, end), n_events, e);
-    bool more = *n_events == N_EVENTS && t->now < t->next_sweep + t->o.idle_seconds;
-    if (!rc && t->n_busy > 0 && t->now >= t->next_sweep && !more) /* all is read that was there */
-        rc = sweep(t, e);
-    return rc;
+    if (rc || t->n_busy == 0 || t->now < t->next_sweep)
+        return rc;
+    /* First all is read that was there: epoll tells of each socket in turn. */
+    if (*n_events == N_EVENTS && t->n_full++ <= t->n_busy / N_EVENTS)
+        return ERR_OK;
+    t->n_full = 0;
+    return sweep(t, e);
 }
 
 err_code http_teacher_poll(struct http_teacher *t, int timeout_ms, struct err *e)

@@ -2,7 +2,9 @@
  * many requests at once. */
 #include "tests/teacher/http/client_common.h"
 
+#include <fcntl.h>
 #include <math.h>
+#include <sys/resource.h>
 
 /* ---- plain answers ---- */
 
@@ -611,6 +613,73 @@ static bool answer_comments(struct script_request *q)
     return script_chunk(q, sse_text) && script_puts(q, "0\r\n\r\n");
 }
 
+/* A server that always has said more on all connections but the first; that one is silent
+ * after its first words. */
+struct flood {
+    struct script s; /* its socket and URL alone */
+    atomic_bool stop;
+    int n;
+};
+static void *flood(void *arg)
+{
+    struct flood *f = arg;
+    static const char head[] =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hello\n";
+    char line[200];
+    int *fds = calloc((size_t)f->n, sizeof *fds), n = 0;
+    memset(line, '-', sizeof line);
+    line[0] = ':';
+    line[sizeof line - 1] = '\n';
+    while (!f->stop) {
+        int fd = n < f->n ? accept4(f->s.fd, NULL, NULL, SOCK_NONBLOCK) : -1;
+        if (fd >= 0) {
+            (void)!write(fd, head, sizeof head - 1);
+            fds[n++] = fd;
+        }
+        for (int i = 1; i < n; i++)
+            send(fds[i], line, sizeof line, MSG_NOSIGNAL);
+    }
+    for (int i = 0; i < n; i++)
+        close(fds[i]);
+    free(fds);
+    return NULL;
+}
+
+static void test_idle_timeout_in_a_flood(void **state)
+{
+    (void)state;
+    struct flood f = {.n = 1000};
+    struct client c;
+    pthread_t thread;
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    if (files.rlim_max < 2 * (rlim_t)f.n + 64 || setrlimit(RLIMIT_NOFILE, &files))
+        skip();
+    script_listen(&f.s, 0);
+    fcntl(f.s.fd, F_SETFL, O_NONBLOCK);
+    pthread_create(&thread, NULL, flood, &f);
+    client_options(&c, f.s.url);
+    c.o.concurrency = f.n;
+    c.o.idle_seconds = 0.5;
+    c.o.n_tries = 1;
+    client_open(&c);
+    for (uint64_t i = 0; i < (uint64_t)f.n; i++)
+        client_ask(&c, i);
+    struct http_answer a = {0};
+    bool found = false;
+    for (double end = clock_now() + 5; !found && clock_now() < end;
+         found = http_teacher_next(c.t, &a))
+        http_teacher_poll(c.t, 50, &c.e);
+    f.stop = true;
+    pthread_join(thread, NULL);
+    assert_true(found);
+    assert_int_equal(a.outcome, HTTP_GAVE_UP);
+    has_words(&a, "no byte came for 0.5 s");
+    client_close(&c);
+    close(f.s.fd);
+}
+
 static void test_comments_are_life(void **state)
 {
     (void)state;
@@ -833,6 +902,7 @@ int main(void)
         cmocka_unit_test(test_guard_closes_the_connection),
         cmocka_unit_test(test_too_long_is_no_trace),
         cmocka_unit_test(test_idle_timeout),
+        cmocka_unit_test(test_idle_timeout_in_a_flood),
         cmocka_unit_test(test_comments_are_life),
         cmocka_unit_test(test_done_is_done),
         cmocka_unit_test(test_connect_timeout),
