@@ -2,8 +2,11 @@
 
 #include <curl/curl.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <time.h>
 
 static enum try_result judge_status(int status)
 {
@@ -91,6 +94,26 @@ static double read_spans(const char *s)
     return sum;
 }
 
+/* RFC 3339: "2026-03-01T12:00:05Z", "2026-03-01T13:00:05.25+01:00"; seconds from now, or -1. */
+static double read_moment(const char *s, int64_t unix_now)
+{
+    struct tm tm = {0};
+    char sign[2] = "";
+    int n = 0, hours = 0, minutes = 0;
+    if (sscanf(s, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
+               &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &n) != 6)
+        return -1;
+    s += n;
+    if (*s == '.')
+        s += 1 + strspn(s + 1, "0123456789");
+    if (strcasecmp(s, "z") && sscanf(s, "%1[+-]%2d:%2d", sign, &hours, &minutes) != 3)
+        return -1;
+    tm.tm_year -= 1900;
+    tm.tm_mon--;
+    time_t t = timegm(&tm) - (*sign == '-' ? -60 : 60) * (60 * hours + minutes);
+    return fmax(0, difftime(t, (time_t)unix_now));
+}
+
 double retry_seconds(const char *value, int64_t unix_now)
 {
     while (*value == ' ' || *value == '\t')
@@ -104,7 +127,9 @@ double retry_seconds(const char *value, int64_t unix_now)
         end += strspn(end, " \t");
         if (end == value)
             return -1;
-        if (*end)
+        if (*end == '-')
+            wait = read_moment(value, unix_now);
+        else if (*end)
             wait = read_spans(value);
         else if (x >= 1e12)
             wait = fmax(0, x * 1e-3 - (double)unix_now);

@@ -33,8 +33,8 @@ enum try_result retry_judge(enum try_break how, int status, bool html, const str
 double retry_backoff(struct rng *r, int n_done, double base, double max);
 
 /* A response header's time to wait, in seconds from now: "20", "1.5", "6m0s", "120ms", "1h2m", an
- * HTTP date, or a point in time in Unix seconds or milliseconds (unix_now is the same clock's now).
- * Negative: not understood. Never more than a year. */
+ * HTTP date, or a point in time in RFC 3339 or in Unix seconds or milliseconds (unix_now is the
+ * same clock's now). Negative: not understood. Never more than a year. */
 double retry_seconds(const char *value, int64_t unix_now);
 
 /* A binary heap of pointers by time; zero-initialise. */

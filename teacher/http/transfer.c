@@ -100,6 +100,20 @@ static void note_quota(struct transfer *x, enum endpoint_quota_kind kind, const 
     }
 }
 
+/* OpenAI's and those that follow it, OpenRouter's, the IETF's draft's, Anthropic's. */
+static const struct {
+    enum endpoint_quota_kind kind;
+    const char *left, *reset;
+} quotas[] = {
+    {QUOTA_REQUESTS, "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"},
+    {QUOTA_TOKENS, "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"},
+    {QUOTA_REQUESTS, "x-ratelimit-remaining", "x-ratelimit-reset"},
+    {QUOTA_REQUESTS, "ratelimit-remaining", "ratelimit-reset"},
+    {QUOTA_REQUESTS, "anthropic-ratelimit-requests-remaining",
+     "anthropic-ratelimit-requests-reset"},
+    {QUOTA_TOKENS, "anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"},
+};
+
 /* A rate limit is of the moment in which its headers came: the answer may take an hour more. */
 static void take_quotas(struct transfer *x)
 {
@@ -123,12 +137,9 @@ static size_t on_header(char *line, size_t size, size_t n, void *user)
     if ((*line | 0x20) == 'r' && header_is(line, n, "retry-after", text)) {
         double wait = retry_seconds(text, (int64_t)time(NULL));
         x->retry_after = fmax(x->retry_after, wait);
-    } else if ((*line | 0x20) == 'x') {
-        note_quota(x, QUOTA_REQUESTS, line, n, "x-ratelimit-remaining-requests",
-                   "x-ratelimit-reset-requests");
-        note_quota(x, QUOTA_REQUESTS, line, n, "x-ratelimit-remaining", "x-ratelimit-reset");
-        note_quota(x, QUOTA_TOKENS, line, n, "x-ratelimit-remaining-tokens",
-                   "x-ratelimit-reset-tokens");
+    } else if (strchr("xra", *line | 0x20)) {
+        for (size_t i = 0; i < sizeof quotas / sizeof *quotas; i++)
+            note_quota(x, quotas[i].kind, line, n, quotas[i].left, quotas[i].reset);
     }
     return n;
 }

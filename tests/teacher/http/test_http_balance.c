@@ -217,6 +217,20 @@ static bool answer_quota(struct script_request *q)
     return script_reply(q, 200, q->i == 0 ? headers[0] : "", "application/json", json_text);
 }
 
+static const char *anthropic_limit(const char *kind, double seconds)
+{
+    static char text[160];
+    char at[32];
+    time_t t = time(NULL) + (time_t)seconds;
+    struct tm tm;
+    gmtime_r(&t, &tm);
+    strftime(at, sizeof at, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    snprintf(text, sizeof text,
+             "anthropic-ratelimit-%s-remaining: 0\r\nanthropic-ratelimit-%s-reset: %s\r\n", kind,
+             kind, at);
+    return text;
+}
+
 static void test_rate_limit_headers(void **state)
 {
     (void)state;
@@ -227,11 +241,16 @@ static void test_rate_limit_headers(void **state)
         {"x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 700ms\r\n", 0.7, 1.2},
         {"X-RateLimit-Remaining-Tokens: 0\r\nX-RateLimit-Reset-Tokens: 0.5s\r\n", 0.5, 1},
         {"X-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: 0.5\r\n", 0.5, 1},
+        {"RateLimit-Limit: 9\r\nRateLimit-Remaining: 0\r\nRateLimit-Reset: 1\r\n", 1, 1.5},
+        {"requests", 0.9, 2.5},
+        {"tokens", 0.9, 2.5},
         {"x-ratelimit-remaining-requests: 59\r\nx-ratelimit-reset-requests: 6m0s\r\n", 0, 0.3},
         {"x-ratelimit-remaining-requests: 0\r\n", 0, 0.3}, /* without an end: no limit */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *headers = cases[i].headers;
+        if (!strchr(headers, ':'))
+            headers = anthropic_limit(headers, 2);
         struct script s = {.answer = answer_quota, .user = &headers};
         struct client c;
         script_start(&s);

@@ -119,12 +119,20 @@ static void test_seconds(void **state)
     seconds_are("Sun, 15 Jun 2025 15:16:40 GMT", 600);
     seconds_are("Sunday, 15-Jun-25 15:16:40 GMT", 600);
     seconds_are("Sun, 15 Jun 2025 14:00:00 GMT", 0);
+    seconds_are("2025-06-15T15:16:40Z", 600); /* Anthropic */
+    seconds_are("2025-06-15T15:16:40.25z", 600);
+    seconds_are("2025-06-15T17:16:40+02:00", 600);
+    seconds_are("2025-06-15T14:46:40-00:30", 600);
+    seconds_are("2025-06-15T14:00:00Z", 0);
     seconds_are("999999999", 366.0 * 86400);
     const char *bad[] = {"",
                          "soon",
                          "-5",
                          "5 bananas",
                          "6m0",
+                         "2025-06-15",
+                         "2025-06-15T15:16:40",
+                         "2025-06-15T15:16Z",
                          "1x",
                          "NaN",
                          "inf",
