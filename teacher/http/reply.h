@@ -70,7 +70,8 @@ enum reply_state http_reply_end(struct http_reply *r);
  * several choices only number 0 is read.
  *
  * A chunk that came twice is left out where that can be known: when it is equal to the one before
- * to the byte and carries a number that grows otherwise (an event's id, a running count of tokens).
+ * to the byte and carries a number that grows otherwise (an event's id, a running count of tokens
+ * that grew with each of the first chunks).
  * Elsewhere nothing tells it from a word said twice; maybe_doubled is then a hint.
  *
  * Memory while an answer arrives: its text, 8 kB from 2 kB of text on when loops are watched for,

@@ -14,10 +14,13 @@ enum { REPLY_MESSAGE_BYTES = 500 };
 enum body { BODY_UNKNOWN, BODY_EVENTS, BODY_JSON, BODY_PAGE };
 
 /* A number that each chunk carries. When it was seen to grow, and never to stand still from one
- * chunk to a different one, the same number twice is the same chunk twice. */
+ * chunk to a different one, the same number twice is the same chunk twice. An event's id is no
+ * other event's; a count of tokens, which may lag, has to be seen to grow for a while. */
+enum { RUNNING_ID = 1, RUNNING_COUNT = 8 };
 struct running {
     int64_t last; /* -1: none yet */
-    bool grew, stood;
+    int64_t n_grew;
+    bool stood;
 };
 
 struct http_reply {

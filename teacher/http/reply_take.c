@@ -221,11 +221,11 @@ static bool take_choices(struct http_reply *r, struct span choices)
 /* ---- one JSON value of a body or an event ---- */
 
 /* Does the number say that this chunk, equal to the one before, is that one again? */
-static bool came_again(struct running *x, int64_t value, bool same)
+static bool came_again(struct running *x, int64_t value, bool same, int64_t enough)
 {
-    bool again = same && value >= 0 && value == x->last && x->grew && !x->stood;
+    bool again = same && value >= 0 && value == x->last && x->n_grew >= enough && !x->stood;
     if (value >= 0 && x->last >= 0 && !again) {
-        x->grew |= value > x->last;
+        x->n_grew += value > x->last;
         x->stood |= value == x->last;
     }
     if (value >= 0)
@@ -271,9 +271,10 @@ static bool take_object(struct http_reply *r, const struct object *o, const stru
                         bool same)
 {
     size_t before = r->reasoning.len + r->content.len;
-    bool again = came_again(&r->ids, ev ? ev->id : -1, same);
+    bool again = came_again(&r->ids, ev ? ev->id : -1, same, RUNNING_ID);
     if (o->choices.n > 2) /* the last chunk has usage and no choice */
-        again |= came_again(&r->counts, scan_count(scan_at(o->usage, "completion_tokens")), same);
+        again |= came_again(&r->counts, scan_count(scan_at(o->usage, "completion_tokens")), same,
+                            RUNNING_COUNT);
     if (again)
         return true;
     keep_first(o->id, r->id, sizeof r->id);

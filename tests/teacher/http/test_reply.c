@@ -500,7 +500,13 @@ static void a_chunk_that_came_twice(void **state)
         bool maybe;
     } t[] = {
         /* numbers that grow tell */
-        {COUNTED("a", 1) COUNTED("b", 2) COUNTED("b", 2) COUNTED("b", 3) STOP, "abb", false},
+        {COUNTED("a", 1) COUNTED("a", 2) COUNTED("a", 3) COUNTED("a", 4) COUNTED("a", 5)
+             COUNTED("a", 6) COUNTED("a", 7) COUNTED("a", 8) COUNTED("b", 9) COUNTED("b", 9)
+                 COUNTED("b", 10) STOP,
+         "aaaaaaaabb", false},
+        /* a count that lags: each second token */
+        {COUNTED("a", 0) COUNTED("b", 2) COUNTED("b", 2) COUNTED("c", 4) COUNTED("d", 5) STOP,
+         "abbcd", false},
         {NUMBERED("a", 1) NUMBERED("b", 2) NUMBERED("b", 2) NUMBERED("b", 3) STOP, "abb", false},
         {NUMBERED("b", 1) NUMBERED("b", 1) NUMBERED("c", 2) STOP, "bbc", false},
         {NUMBERED("a", 9) NUMBERED("b", 10) NUMBERED("b", 10) STOP, "ab", false},
