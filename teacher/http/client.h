@@ -53,6 +53,7 @@ struct transfer {
     int endpoint; /* of the last use too: its options are still set; -1: none */
     struct endpoint_ticket sent;
     double t_first, t_last, t_complete; /* 0: not yet */
+    int port;                           /* of the connection, on this side; 0: not yet */
     int status;
     bool begun, html, ours; /* ours: the client's own end of it (guard, garbage) */
     bool accepted;          /* an answer is on its way, or at least a sign that it will be */
@@ -75,7 +76,9 @@ struct site {
     struct ask_queue pinned;
     int64_t n_completion_tokens;
     double seconds;
-    bool said_down; /* the user was told */
+    struct transfer *newest; /* in flight, the last one to have got its connection; NULL */
+    bool shared;             /* two at a time were seen on one connection */
+    bool said_down;          /* the user was told */
     char last_message[MESSAGE_BYTES];
 };
 

@@ -36,7 +36,8 @@ static bool quota_spent(const struct endpoint_quota *q, double now)
 
 bool endpoint_open(const struct endpoint *ep, double now)
 {
-    if (ep->off || ep->hold_until > now)
+    if (ep->off || ep->hold_until > now ||
+        (ep->multiplexed && (double)ep->n_connecting >= unconnected_limit))
         return false;
     for (int i = 0; i < QUOTA_KINDS; i++)
         if (quota_spent(&ep->quota[i], now))

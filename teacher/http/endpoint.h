@@ -13,13 +13,15 @@
  *
  * Concurrency. Each endpoint has a limit of requests in flight. It begins at 256 (or the most) and
  * doubles every 20 ms until something goes wrong or the most is reached. (Until a first connection
- * stands it is 8: all would ask for the name and the same handshake.) A request that is turned away
- * (429, 503, 529) where as many were never let in shows the limit: it falls to what is in flight,
- * by half at most, and does not rise from near there for a second, then two, up to 30. Other
- * failures count in windows of 0.25 to 1 s: minus half the share of those turned away or, where
- * three tries in four fail, of those that failed; and + 1 (or 1/32) where the limit was reached.
- * So half goes when all is turned away, and little when little is (the rule of DCTCP: Alizadeh et
- * al., SIGCOMM 2010): faults that have nothing to do with load do not starve the run.
+ * stands it is 8: all would ask for the name and the same handshake. Where requests share
+ * connections, as with HTTP/2, no more than 8 ever wait for new ones, which have room for many.) A
+ * request that is turned away (429, 503, 529) where as many were never let in shows the limit: it
+ * falls to what is in flight, by half at most, and does not rise from near there for a second, then
+ * two, up to 30. Other failures count in windows of 0.25 to 1 s: minus half the share of those
+ * turned away or, where three tries in four fail, of those that failed; and + 1 (or 1/32) where the
+ * limit was reached. So half goes when all is turned away, and little when little is (the rule of
+ * DCTCP: Alizadeh et al., SIGCOMM 2010): faults that have nothing to do with load do not starve the
+ * run.
  *
  * Load. The next request goes where in-flight divided by (weight * speed * success) is least;
  * speed is the fastest endpoint's mean seconds a trace over this one's, success the share of tries
@@ -58,6 +60,8 @@ struct endpoint {
 
     double limit;
     bool ramping, connected;
+    bool multiplexed;     /* requests share connections, or may; set by the owner, as is the next */
+    int64_t n_connecting; /* in flight, but not on a connection that stands */
     double t_ramp, t_decrease;
     double ceiling, t_ceiling, patience; /* where it was too much last, when, and for how long not
                                             to go there again */

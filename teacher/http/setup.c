@@ -135,6 +135,7 @@ static err_code setup_site(struct http_teacher *t, int i, struct err *e)
     if (!rc)
         rc = make_headers(s, e);
     endpoint_init(&t->endpoints[i], o->weight, t->o.concurrency, t->now);
+    t->endpoints[i].multiplexed = !strncmp(o->url, "https", 5); /* until it is seen not to */
     return rc;
 }
 

@@ -148,8 +148,17 @@ static size_t on_header(char *line, size_t size, size_t n, void *user)
 static int on_connected(void *user, char *ip, char *local_ip, int port, int local_port)
 {
     struct transfer *x = user;
-    (void)ip, (void)local_ip, (void)port, (void)local_port;
-    endpoint_connected(&x->t->endpoints[x->endpoint], x->t->now);
+    struct endpoint *ep = &x->t->endpoints[x->endpoint];
+    struct site *site = &x->t->sites[x->endpoint];
+    (void)ip, (void)local_ip, (void)port;
+    endpoint_connected(ep, x->t->now);
+    ep->n_connecting -= !x->port;
+    x->port = local_port > 0 ? local_port : -1;
+    if (site->newest && site->newest != x) {
+        site->shared |= site->newest->port == x->port;
+        ep->multiplexed = site->shared;
+    }
+    site->newest = x;
     return CURL_PREREQFUNC_OK;
 }
 
@@ -269,12 +278,18 @@ err_code transfer_begin(struct http_teacher *t, struct ask *a, int endpoint, str
     x->place = t->n_busy;
     t->busy[t->n_busy++] = x;
     x->sent = endpoint_sent(&t->endpoints[endpoint], t->now);
+    x->port = 0;
+    t->endpoints[endpoint].n_connecting++;
     return ERR_OK;
 }
 
 void transfer_release(struct http_teacher *t, struct transfer *x)
 {
+    struct site *site = &t->sites[x->endpoint];
     curl_multi_remove_handle(t->multi, x->easy);
+    t->endpoints[x->endpoint].n_connecting -= !x->port;
+    if (site->newest == x)
+        site->newest = NULL;
     t->n_busy--;
     t->busy[x->place] = t->busy[t->n_busy];
     t->busy[x->place]->place = x->place;

@@ -154,6 +154,23 @@ static void test_ramp(void **state)
 }
 
 /* A server that bears 50 is found out from 1,000 within seconds and then mostly left in peace. */
+/* Requests that share connections wait for new ones by the handful: each has room for many. */
+static void test_shared_connections(void **state)
+{
+    (void)state;
+    struct endpoint ep;
+    endpoint_init(&ep, 1, 1000, 0);
+    endpoint_connected(&ep, 0);
+    ep.n_connecting = 200;
+    assert_true(endpoint_ready(&ep, 0));
+    ep.multiplexed = true;
+    assert_false(endpoint_ready(&ep, 0));
+    ep.n_connecting = 8;
+    assert_false(endpoint_ready(&ep, 0));
+    ep.n_connecting = 7;
+    assert_true(endpoint_ready(&ep, 0));
+}
+
 static void test_finds_the_limit(void **state)
 {
     (void)state;
@@ -416,6 +433,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ramp),
+        cmocka_unit_test(test_shared_connections),
         cmocka_unit_test(test_finds_the_limit),
         cmocka_unit_test(test_increase_and_decrease),
         cmocka_unit_test(test_random_faults),
