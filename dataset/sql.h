@@ -36,7 +36,7 @@ struct corpus {
     struct buf scratch, scratch2;
     int64_t n_golds_filled; /* by this connection, of prompts that had none */
     bool made;              /* this connection made the file */
-    bool whole; /* the transaction under way ends whole or not at all: no savepoints in it */
+    bool whole;             /* the transaction under way ends whole or not at all: no savepoints */
     int claim;              /* descriptor of corpus_claim; -1: none */
 };
 
