@@ -267,7 +267,7 @@ static void test_ctrl_c_in_evaluation(void **state)
             run_log);
         const char *metrics = text("%s/eval%d/metrics.jsonl", dir, step);
         struct buf b = {0};
-        for (int i = 0; i < 5000 && (!b.data || count(b.data, "\"loss\"") < step); i++) {
+        for (int i = 0; i < 60000 && (!b.data || count(b.data, "\"loss\"") < step); i++) {
             fixture_sleep(0.002);
             if (file_exists(metrics))
                 fixture_text(metrics, &b);
