@@ -60,7 +60,7 @@ static err_code read_arch(struct teacher_config *c, const struct json *j, struct
     if ((rc = json_opt_str(j, j->root, "hidden_act", &act, e)) ||
         (rc = json_opt_str(j, j->root, "quantization_config.quant_method", &quant, e)) ||
         (rc = json_opt_str(j, j->root, "quantization_config.fmt", &fmt, e)) ||
-        (rc = expect_bool(j, "attention_bias", false, e)) ||
+        (rc = json_opt_bool(j, j->root, "attention_bias", &c->attention_bias, e)) ||
         (rc = expect_bool(j, "mlp_bias", false, e)))
         return rc;
     if (strcmp(act, "silu"))

@@ -28,6 +28,7 @@ struct teacher_config {
     int64_t d_nope, d_rope, d_v;
     bool rope_interleaved; /* how pairs stand in the stored weights */
     struct yarn yarn;
+    bool attention_bias; /* of q_a, kv_a and o */
 
     /* feed forward */
     int64_t n_ff;                /* width of a dense layer */

@@ -30,7 +30,19 @@ err_code mla_load(struct mla *m, struct loader *l, const struct teacher_config *
                          "%s.kv_b_proj.weight", prefix);
     if (!rc)
         rc = load_tensor(l, &m->o, C, H * c->d_v, e, "%s.o_proj.weight", prefix);
-    return rc;
+    if (rc || !c->attention_bias)
+        return rc;
+    if (c->q_rank)
+        rc = load_tensor(l, &m->q_a_bias, 0, c->q_rank, e, "%s.q_a_proj.bias", prefix);
+    if (!rc)
+        rc = load_tensor(l, &m->kv_a_bias, 0, c->kv_rank + c->d_rope, e,
+                         "%s.kv_a_proj_with_mqa.bias", prefix);
+    return rc ? rc : load_tensor(l, &m->o_bias, 0, C, e, "%s.o_proj.bias", prefix);
+}
+
+static const struct tensor *bias_of(const struct tensor *t)
+{
+    return t->data ? t : NULL;
 }
 
 /* Columns [first, first + n) of a float32 tensor. */
@@ -60,7 +72,7 @@ static err_code queries(const struct mla *m, const struct pass *p, struct tensor
     if (m->q_a.data) {
         if ((rc = arena_2d(p->arena, &low, p->n_rows, c->q_rank, e)))
             return rc;
-        d->matmul(d, &low, h, &m->q_a, NULL, MATMUL_ROWWISE);
+        d->matmul(d, &low, h, &m->q_a, bias_of(&m->q_a_bias), MATMUL_ROWWISE);
         d->rmsnorm(d, &low, NULL, &low, &m->q_a_norm, LATENT_EPS);
     }
     d->matmul(d, q, &low, &m->q_b, NULL, MATMUL_ROWWISE);
@@ -79,7 +91,7 @@ static err_code remember(const struct mla *m, const struct pass *p, int64_t i_la
     err_code rc = arena_2d(p->arena, &kv, p->n_rows, w, e);
     if (rc)
         return rc;
-    d->matmul(d, &kv, h, &m->kv_a, NULL, MATMUL_ROWWISE);
+    d->matmul(d, &kv, h, &m->kv_a, bias_of(&m->kv_a_bias), MATMUL_ROWWISE);
     struct tensor latent = cols(&kv, 0, c->kv_rank);
     d->rmsnorm(d, &latent, NULL, &latent, &m->kv_a_norm, LATENT_EPS);
     d->rope(d, &kv, p->pos, 1, w, c->kv_rank, p->rope, false);
@@ -212,7 +224,7 @@ err_code mla_forward(const struct mla *m, const struct pass *p, int64_t i_layer,
         rc = p->form == MLA_ABSORBED ? attend_absorbed(m, p, i_layer, &out, &q, e)
                                      : attend_expanded(m, p, i_layer, &out, &q, e);
     if (!rc)
-        p->dev->matmul(p->dev, x, &out, &m->o, NULL, MATMUL_ADD | MATMUL_ROWWISE);
+        p->dev->matmul(p->dev, x, &out, &m->o, bias_of(&m->o_bias), MATMUL_ADD | MATMUL_ROWWISE);
     arena_release(p->arena, mark);
     return rc;
 }

@@ -23,6 +23,7 @@
 struct mla {
     struct tensor q_a, q_a_norm, q_b; /* q_a.data NULL: q_b is q_proj */
     struct tensor kv_a, kv_a_norm, kv_b, o;
+    struct tensor q_a_bias, kv_a_bias, o_bias; /* with attention_bias; else their data is NULL */
 };
 
 /* prefix: "model.layers.3.self_attn". */

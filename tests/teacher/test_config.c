@@ -103,7 +103,7 @@ static void test_refused(void **state)
         {"routed_scaling_factor", "1e999", "routed_scaling_factor"},
         {"rms_norm_eps", "-1", "rms_norm_eps"},
         {"hidden_act", "\"gelu\"", "gelu"},
-        {"attention_bias", "true", "attention_bias"},
+        {"attention_bias", "3", "attention_bias"},
         {"max_position_embeddings", "0", "max_position_embeddings"},
         {"rope_theta", "1", "rope_theta"},
         {"rope_scaling", "[1]", "rope_scaling"},

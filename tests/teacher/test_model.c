@@ -7,8 +7,8 @@
 /* float32 over three layers: transformers itself differs by about 1e-6 between its own forms. */
 #define TOLERANCE 2e-5
 
-static const char *const cases[] = {"v3-yarn-mtp", "v3-qproj",  "v3-fp8",
-                                    "v3-ties",     "v2-groups", "v2-greedy"};
+static const char *const cases[] = {"v3-yarn-mtp", "v3-qproj",  "v3-fp8", "v3-ties",
+                                    "v2-groups",   "v2-greedy", "v3-bias"};
 enum { N_CASES = sizeof cases / sizeof *cases };
 
 static void check_forms(struct model *m, const char *name, const char *device, size_t n_cuts)

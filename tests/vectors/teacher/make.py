@@ -51,6 +51,8 @@ CASES = {
                        rope_scaling=dict(YARN, mscale=0.707, mscale_all_dim=0.707)), torch.float16, True),
     "v2-greedy": (dict(V2, topk_method="greedy", n_group=1, topk_group=1, first_k_dense_replace=0,
                        tie_word_embeddings=True), torch.float32, False),
+    "v3-bias": (dict(attention_bias=True, num_hidden_layers=2, rope_scaling=YARN, num_nextn_predict_layers=1,
+                     n_routed_experts=8), torch.bfloat16, False),
 }
 
 
