@@ -116,6 +116,13 @@ enum answer_verdict answer_compare(const char *given, size_t n_given, const char
     return compare_notation(a, b, why);
 }
 
+/* Found at the text's end without a word that says so. */
+static bool is_weak(const struct answer_span *a)
+{
+    return !strcmp(a->rule, "displayed") || !strcmp(a->rule, "marked") ||
+           !strcmp(a->rule, "only number");
+}
+
 enum answer_verdict answer_check(const char *text, size_t n, const char *gold, size_t n_gold,
                                  const char **why)
 {
@@ -135,5 +142,10 @@ enum answer_verdict answer_check(const char *text, size_t n, const char *gold, s
         *why = "another answer behind this one";
         return ANSWER_UNKNOWN;
     }
-    return answer_compare(a.text, a.n, b.text, b.n, why);
+    enum answer_verdict v = answer_compare(a.text, a.n, b.text, b.n, why);
+    if (v == ANSWER_WRONG && is_weak(&a) && answer_elsewhere(text, n, &a, &b)) {
+        *why = "another number at the end, which may belong to a remark";
+        return ANSWER_UNKNOWN;
+    }
+    return v;
 }

@@ -38,8 +38,9 @@ struct answer_span {
  *   "marked"       of the last line, the last **...**, or the only $...$ or \(...\)
  *   "only number"  of the last line
  *
- * The last two not beside words such as "about" or "not", nor before a conclusion.
- * False when there is none. */
+ * The last two not beside words such as "about" or "not", nor before a conclusion. Of the last
+ * three answer_check calls none wrong when the gold answer stands elsewhere in the text: they may
+ * have found the number of a closing remark. False when there is none. */
 bool answer_extract(const char *text, size_t n, struct answer_span *out);
 
 /* The gold answer: what follows the last "####" (GSM8K), the last \boxed{...}, or all of it. */

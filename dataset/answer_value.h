@@ -32,6 +32,11 @@ bool answer_parse(const char *s, size_t n, struct answer_value *v);
 bool answer_after(const char *text, size_t n, const struct answer_span *answer,
                   struct answer_span *out);
 
+/* Does the text give the gold answer, when it is a number or holds one, elsewhere than in what was
+ * taken for the answer? dataset/answer_elsewhere.c. */
+bool answer_elsewhere(const char *text, size_t n, const struct answer_span *answer,
+                      const struct answer_span *gold);
+
 /* Is word one of the common short units, such as cm or lbs? */
 bool unit_is_short(const char *word);
 

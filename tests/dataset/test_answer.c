@@ -293,6 +293,8 @@ static void test_hostile_text_is_bounded(void **state)
                            "*",
                            "\n",
                            "1 ",
+                           "1\n",
+                           "1/3\n",
                            "\\!",
                            "{,}",
                            "^{",
