@@ -92,6 +92,7 @@ static struct answer_value digits_value(const struct digits *d)
     struct answer_value scale = value_power_of_ten(-(int)d->n_decimals);
     if (d->n_decimals)
         value_multiply(&v, &scale);
+    v.n_decimals = (int)d->n_decimals;
     return v;
 }
 

@@ -1,4 +1,5 @@
 #include "dataset/answer_tree.h"
+#include "dataset/answer_value.h"
 
 #include <math.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #define DIFFERENT 1e-9L
 #define ROUNDING 1e-17L
 
-enum { N_POINTS = 8, MIN_POINTS = 4, MAX_NAMES = 16, MIN_DECIMALS = 6 };
+enum { N_POINTS = 8, MIN_POINTS = 4, MAX_NAMES = 16 };
 
 struct part part_child(struct part p, int i)
 {
@@ -126,15 +127,17 @@ static int decimals(struct part p)
     return n->kind == EXPR_NUMBER && n->exact ? n->n_decimals : 0;
 }
 
-/* A decimal d against an exact value x that it is not: -1 another value, 0 x when rounded coarsely,
- * 1 x rounded to at least six decimals that count. */
-static int rounded(const struct expr_ratio *d, int n_decimals, long double x)
+/* value_rounded for an irrational number x, which is known to noise. same: what else is known. */
+static int rounded(const struct expr_ratio *d, int n_decimals, long double x, long double noise,
+                   int same)
 {
     long double unit = powl(10, -n_decimals), value = (long double)d->num / (long double)d->den;
     long double off = fabsl(value - x) / unit;
-    if (n_decimals < 2 || off > 1.000001L)
+    if (n_decimals < 2 || 1e3L * noise > unit)
+        return same;
+    if (off > 1.000001L)
         return -1;
-    bool fine = n_decimals >= MIN_DECIMALS && fabsl(value) / unit >= 1e5L;
+    bool fine = n_decimals >= VALUE_MIN_DECIMALS && fabsl(value) / unit >= 1e5L;
     return fine && off <= 0.500001L;
 }
 
@@ -149,12 +152,12 @@ static enum answer_verdict exact_values(struct matcher *m, struct part a, struct
 {
     if (x->num == y->num && x->den == y->den)
         return verdict(m, 1, NULL);
-    /* 0.333333 for 1/3 */
-    long double u = (long double)x->num / (long double)x->den,
-                v = (long double)y->num / (long double)y->den;
-    bool near = (decimals(a) && !decimals(b) && rounded(x, decimals(a), v) > 0) ||
-                (decimals(b) && !decimals(a) && rounded(y, decimals(b), u) > 0);
-    return verdict(m, near ? 0 : -1, "equal only when rounded");
+    int same = -1;
+    if (decimals(a) && !decimals(b)) /* 0.333333 for 1/3 */
+        same = value_rounded(x->num, x->den, decimals(a), y->num, y->den);
+    else if (decimals(b) && !decimals(a))
+        same = value_rounded(y->num, y->den, decimals(b), x->num, x->den);
+    return verdict(m, same, "equal only when rounded");
 }
 
 /* Two values at one point: 1 equal, -1 different, 0 cannot be told. */
@@ -188,14 +191,18 @@ static enum answer_verdict constants(struct matcher *m, struct part a, struct pa
     long double complex x, y;
     if (!expr_value(&ea, a.node, &x) || !expr_value(&eb, b.node, &y))
         return verdict(m, 0, "no value that could be computed");
-    int same = compare_point(x, y, fmaxl(ea.largest, eb.largest));
+    long double largest = fmaxl(ea.largest, eb.largest);
+    int same = compare_point(x, y, largest);
+    bool by_a = same <= 0 && decimals(a) && part_exact(m, a, &q) && !cimagl(y);
+    bool by_b = same <= 0 && !by_a && decimals(b) && part_exact(m, b, &q) && !cimagl(x);
+    if (by_a || by_b) {
+        long double of = by_a ? creall(y) : creall(x);
+        same = rounded(&q, decimals(by_a ? a : b), of, ROUNDING * largest, same);
+        return verdict(m, same, "equal only when rounded");
+    }
     if (same == 0 || (same > 0 && (cabsl(x) > 1e15L || x == 0 || y == 0)))
         return verdict(m, compare_residues(m, a, b), "too close to tell apart");
-    if (same < 0 && decimals(a) && part_exact(m, a, &q) && !cimagl(y))
-        same = rounded(&q, decimals(a), creall(y));
-    else if (same < 0 && decimals(b) && part_exact(m, b, &q) && !cimagl(x))
-        same = rounded(&q, decimals(b), creall(x));
-    return verdict(m, same, "equal only when rounded");
+    return verdict(m, same, "");
 }
 
 static bool same_names(const uint32_t *a, int n_a, const uint32_t *b, int n_b)

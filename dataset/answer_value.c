@@ -44,6 +44,7 @@ void value_multiply(struct answer_value *v, const struct answer_value *by)
     else
         v->exact = false;
     v->approx = approx;
+    v->n_decimals = 0;
 }
 
 bool value_divide(struct answer_value *v, const struct answer_value *by)
@@ -68,6 +69,7 @@ void value_add(struct answer_value *v, const struct answer_value *b)
     else
         v->exact = false;
     v->approx = approx;
+    v->n_decimals = 0;
 }
 
 void value_negate(struct answer_value *v)
@@ -89,11 +91,48 @@ struct answer_value value_power_of_ten(int exponent)
     return v;
 }
 
+static bool is_finite_decimal(i128 den)
+{
+    while (den % 2 == 0)
+        den /= 2;
+    while (den % 5 == 0)
+        den /= 5;
+    return den == 1;
+}
+
+int value_rounded(i128 num, i128 den, int n_decimals, i128 of_num, i128 of_den)
+{
+    i128 unit = 1, x, y, off;
+    if (n_decimals < 2 || n_decimals > 38 || is_finite_decimal(of_den))
+        return -1;
+    for (int i = 0; i < n_decimals; i++)
+        unit *= 10;
+    i128 digits = num * (unit / den);
+    if (__builtin_mul_overflow(digits, of_den, &x) || __builtin_mul_overflow(of_num, unit, &y) ||
+        __builtin_sub_overflow(x, y, &off)) {
+        double u = (double)num / (double)den, v = (double)of_num / (double)of_den;
+        return fabs(u - v) <= 1e-9 * fmax(fabs(u), fabs(v)) ? 0 : -1;
+    }
+    bool cut = of_num < 0 ? off > 0 : off < 0;
+    off = off < 0 ? -off : off; /* in units of the last digit, times of_den */
+    bool nearest = off <= of_den / 2;
+    if (!nearest && !(cut && off < of_den))
+        return -1;
+    return nearest && n_decimals >= VALUE_MIN_DECIMALS && (digits < 0 ? -digits : digits) >= 100000;
+}
+
 /* -1: differ; 0: too close to tell; 1: equal. */
 static int compare(const struct answer_value *a, const struct answer_value *b)
 {
-    if (a->exact && b->exact)
-        return a->num == b->num && a->den == b->den ? 1 : -1;
+    if (a->exact && b->exact) {
+        if (a->num == b->num && a->den == b->den)
+            return 1;
+        if (a->n_decimals && !b->n_decimals)
+            return value_rounded(a->num, a->den, a->n_decimals, b->num, b->den);
+        if (b->n_decimals && !a->n_decimals)
+            return value_rounded(b->num, b->den, b->n_decimals, a->num, a->den);
+        return -1;
+    }
     double scale = fmax(fabs(a->approx), fabs(b->approx));
     return fabs(a->approx - b->approx) <= 1e-9 * scale ? 0 : -1;
 }
@@ -103,6 +142,7 @@ static int compare_percent(const struct answer_value *percent, const struct answ
 {
     struct answer_value hundredth = value_power_of_ten(-2), share = *percent;
     value_multiply(&share, &hundredth);
+    share.n_decimals = percent->n_decimals || percent->den == 1 ? percent->n_decimals + 2 : 0;
     int as_share = compare(&share, bare);
     if (as_share == 1)
         return 1;
@@ -146,6 +186,8 @@ enum answer_verdict answer_equal(const struct answer_value *a, const struct answ
         *why = "equal but for letters that may not be a unit";
         return ANSWER_UNKNOWN;
     }
-    *why = same > 0 ? "equal" : same < 0 ? "another value" : "too close to tell apart";
+    const char *doubt =
+        a->exact && gold->exact ? "equal only when rounded" : "too close to tell apart";
+    *why = same > 0 ? "equal" : same < 0 ? "another value" : doubt;
     return same > 0 ? ANSWER_CORRECT : same < 0 ? ANSWER_WRONG : ANSWER_UNKNOWN;
 }

@@ -14,6 +14,7 @@ struct answer_value {
     bool exact; /* num/den is the value; else only approx is known */
     __int128 num, den;
     double approx;
+    int n_decimals;             /* digits behind the point of a plain decimal number; else 0 */
     bool percent;               /* the number stood before a percent sign; not divided by 100 */
     char unit[ANSWER_MAX_UNIT]; /* lower-case words, one space between; "" for none */
 };
@@ -57,6 +58,13 @@ bool value_divide(struct answer_value *v, const struct answer_value *by);
 void value_add(struct answer_value *v, const struct answer_value *b);
 void value_negate(struct answer_value *v);
 struct answer_value value_power_of_ten(int exponent);
+
+/* Is the decimal num/den, with n_decimals digits behind the point, the fraction of_num/of_den
+ * rounded? 1: it is its right rounding, with at least VALUE_MIN_DECIMALS digits, leading zeros not
+ * counted. 0: with fewer (at least two), or it is cut off. -1: another value, or the fraction could
+ * have been written as a decimal exactly. */
+enum { VALUE_MIN_DECIMALS = 6 };
+int value_rounded(__int128 num, __int128 den, int n_decimals, __int128 of_num, __int128 of_den);
 
 /* Answers in words (dataset/answer_text.c): correct when they are the same but for case, spaces,
  * LaTeX around them and an article; wrong when one excludes the other (days, yes and no); else
