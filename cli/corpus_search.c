@@ -102,15 +102,29 @@ static err_code on_hit(void *ctx, const struct search_hit *h, struct err *e)
     return rc;
 }
 
-static err_code search(struct corpus *c, const char *query, int64_t limit, struct printing *p,
-                       struct err *e)
+static err_code update(struct corpus *c, enum search_in in, bool read_only, struct err *e)
 {
     struct progress bar;
-    int64_t n_all = 0;
+    int64_t n = 0;
+    if (read_only) {
+        err_code rc = search_missing(c, in, &n, e);
+        if (!rc && n > 0)
+            log_warn("%lld text%s not in the index, and the corpus cannot be written", (long long)n,
+                     n == 1 ? " is" : "s are");
+        return rc;
+    }
     progress_begin(&bar, "index", 0);
-    err_code rc = search_update(c, p->in, corpus_on_progress, &bar, e);
+    err_code rc = search_update(c, in, corpus_on_progress, &bar, e);
     if (bar.n_total)
         progress_end(&bar, "%s", "up to date");
+    return rc;
+}
+
+static err_code search(struct corpus *c, const char *query, int64_t limit, bool read_only,
+                       struct printing *p, struct err *e)
+{
+    int64_t n_all = 0;
+    err_code rc = update(c, p->in, read_only, e);
     if (!rc && p->json)
         rc = buf_str(p->b, "{\"hits\":[", e);
     if (!rc)
@@ -151,9 +165,12 @@ static int run(int argc, char **argv)
         rc = err_set(&e, ERR_USAGE, "--in %s: there are traces and prompts", in);
     if (!rc)
         rc = corpus_open(path, CORPUS_WRITE, &c, &e);
+    bool read_only = rc == ERR_IO && !drop; /* the index that it has can still be searched */
+    if (read_only)
+        rc = corpus_open(path, CORPUS_READ, &c, &e);
     stop_install();
     if (!rc)
-        rc = drop ? search_drop(c, &e) : search(c, query, limit, &p, &e);
+        rc = drop ? search_drop(c, &e) : search(c, query, limit, read_only, &p, &e);
     corpus_close(c);
     return json && !drop ? corpus_end_json(rc, &b, &e) : cli_end(rc, &e);
 }

@@ -91,6 +91,26 @@ err_code search_update(struct corpus *c, enum search_in in,
     return rc;
 }
 
+err_code search_missing(struct corpus *c, enum search_in in, int64_t *n, struct err *e)
+{
+    static const char *const exists[] = {
+        [SEARCH_TRACES] = "SELECT count(*) FROM sqlite_schema WHERE name = 'search_traces'",
+        [SEARCH_PROMPTS] = "SELECT count(*) FROM sqlite_schema WHERE name = 'search_prompts'"};
+    int64_t there = 0, total = 0, done = 0;
+    err_code rc = sql_number(c, exists[in], &there, e);
+    if (!rc && !there)
+        rc = err_set(e, ERR_STATE,
+                     "%s: has no index to search, and cannot be written, so that none can be made; "
+                     "search a copy",
+                     c->path);
+    if (!rc)
+        rc = sql_number(c, searches[in].count, &total, e);
+    if (!rc)
+        rc = sql_number(c, searches[in].left, &done, e);
+    *n = total - done;
+    return rc;
+}
+
 err_code search_drop(struct corpus *c, struct err *e)
 {
     return sql_exec(c,

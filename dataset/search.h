@@ -14,6 +14,9 @@ enum search_in { SEARCH_TRACES, SEARCH_PROMPTS };
 err_code search_update(struct corpus *c, enum search_in in,
                        bool (*on_progress)(void *ctx, int64_t done, int64_t total), void *ctx,
                        struct err *e);
+/* What the index lacks when it cannot be brought up to date: *n texts. ERR_STATE without an index.
+ */
+err_code search_missing(struct corpus *c, enum search_in in, int64_t *n, struct err *e);
 /* Takes the index away again. */
 err_code search_drop(struct corpus *c, struct err *e);
 

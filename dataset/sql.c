@@ -214,6 +214,14 @@ static int open_immutable(const char *path, sqlite3 **db)
     return code;
 }
 
+/* Did a database fail to open only for want of a place to write in? */
+static bool wants_to_write(sqlite3 *db)
+{
+    int code = sqlite3_extended_errcode(db);
+    return (code & 0xff) == SQLITE_CANTOPEN ||
+           ((code & 0xff) == SQLITE_READONLY && code != SQLITE_READONLY_ROLLBACK);
+}
+
 static bool has_log(const char *path)
 {
     struct buf wal = {0};
@@ -281,7 +289,7 @@ err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, str
         roll_back(path);
         code = sqlite3_exec(db, "PRAGMA schema_version", NULL, NULL, NULL);
     }
-    if (code == SQLITE_CANTOPEN && mode == CORPUS_READ && !has_log(path)) {
+    if (code != SQLITE_OK && mode == CORPUS_READ && db && wants_to_write(db) && !has_log(path)) {
         sqlite3_close(db);
         code = open_immutable(path, &db);
         if (code == SQLITE_OK)
@@ -294,6 +302,11 @@ err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, str
                          : err_set(e, ERR_NOMEM, "%s: out of memory", path);
         sqlite3_close(db);
         return rc;
+    }
+    if (mode != CORPUS_READ &&
+        sqlite3_db_readonly(db, "main") > 0) { /* SQLite opens it all the same */
+        sqlite3_close(db);
+        return err_set(e, ERR_IO, "%s: the file cannot be written", path);
     }
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     *out = db;

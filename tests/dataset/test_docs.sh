@@ -45,11 +45,35 @@ sed -n 's/^    --select "\(good AND pass_rate[^"]*\|verdict = [^"]*\|teacher = [
 while read -r selection; do
     "$DECANT" corpus export --corpus "$db" --select "$selection" --out "$dir/x" >/dev/null
 done
-# a corpus in a directory that cannot be written (root can write everywhere)
-if [ "$(id -u)" != 0 ]; then
-    chmod a-w "$dir"
-    "$DECANT" corpus stats --corpus "$db" >/dev/null || code=9
-    chmod u+w "$dir"
-    [ $code != 9 ]
+# a corpus where nothing can be written is read all the same, and its index searched; root can write
+# everywhere, so it becomes someone else
+as=
+[ "$(id -u)" != 0 ] || as="setpriv --reuid 65534 --regid 65534 --clear-groups"
+chmod 755 "$dir"
+if $as "$DECANT" --help >/dev/null 2>&1; then
+    mkdir "$dir/ro"
+    cp "$db" "$dir/ro/c.db"
+    ro="--corpus $dir/ro/c.db"
+    chmod 444 "$dir/ro/c.db"
+    chmod 555 "$dir/ro"
+    code=0; $as "$DECANT" corpus search $ro --query one 2>"$dir/e" || code=$?
+    [ $code = 1 ]
+    grep -q 'has no index to search, and cannot be written' "$dir/e"
+    chmod 755 "$dir/ro"
+    chmod 644 "$dir/ro/c.db"
+    "$DECANT" corpus search $ro --query one >/dev/null
+    for mode in 444 644; do
+        chmod $mode "$dir/ro/c.db"
+        chmod 555 "$dir/ro"
+        $as "$DECANT" corpus stats $ro | grep -q 'correct  *1  *33.3 %'
+        $as "$DECANT" corpus show $ro --trace 1 | grep -q 'one and one'
+        [ "$($as "$DECANT" corpus export $ro --select all --out - | wc -l)" = 3 ]
+        $as "$DECANT" corpus search $ro --query '"one and one"' | grep -q '1 hit$'
+        $as "$DECANT" corpus check $ro | grep -q 'integrity     ok'
+        code=0; $as "$DECANT" corpus verify $ro 2>"$dir/e" || code=$?
+        [ $code = 1 ]
+        grep -q 'cannot be written' "$dir/e"
+        chmod 755 "$dir/ro"
+    done
 fi
 echo "the documentation's SQL runs"
