@@ -97,6 +97,8 @@ static err_code import_all(struct corpus *c, const struct cli_strs *files,
         opt->progress_ctx = &p;
         rc = corpus_import(c, files->items[i], opt, &one, e);
         progress_end(&p, "%lld records of %s", (long long)one.n_lines, files->items[i]);
+        if (rc && one.ended_bad)
+            err_add(e, " (--skip-bad passes over such records)");
         if (!rc)
             add_up(all, &one);
     }

@@ -68,6 +68,12 @@ err_code csv_read_header(struct csv_header *h, const char *place, const char *te
             break;
     }
     buf_dispose(&field);
+    const char *other = !rc && h->n == 1 ? strpbrk(h->names[0], ";\t") : NULL;
+    if (other && *other != separator)
+        rc = err_set(e, ERR_FORMAT, "%s: one column, \"%.100s\"; columns separated by %s", place,
+                     h->names[0],
+                     *other == '\t' ? "tabs are read from a file called .tsv"
+                                    : "\";\" are not read: put commas or tabs there");
     return rc;
 }
 

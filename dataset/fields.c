@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* The fields of the record that were understood; the others go to extra. */
 enum { MAX_USED = 24 };
@@ -23,6 +24,24 @@ static err_code bad(const struct reading *r, const char *what)
     return err_set(r->e, ERR_FORMAT, "%s: %s", r->place, what);
 }
 
+/* Puts the names of the record's fields behind the message, some of them when they are many. */
+static void add_names(const struct reading *r)
+{
+    enum { MAX_NAMES = 8, MAX_BYTES = 40 };
+    const cJSON *k = r->root->child;
+    err_add(r->e, k ? "; its fields are" : "; it has no fields");
+    for (int i = 0; k && i < MAX_NAMES; i++, k = k->next) {
+        size_t n = strnlen(k->string, MAX_BYTES + 1);
+        bool cut = n > MAX_BYTES;
+        n -= cut;
+        while (cut && n && (k->string[n] & 0xC0) == 0x80) /* not within a character */
+            n--;
+        err_add(r->e, "%s \"%.*s%s\"", i ? "," : "", (int)n, k->string, cut ? "..." : "");
+    }
+    if (k)
+        err_add(r->e, ", ...");
+}
+
 static void use(struct reading *r, const cJSON *v)
 {
     for (const cJSON *k = r->root->child; k && v; k = k->next)
@@ -30,15 +49,21 @@ static void use(struct reading *r, const cJSON *v)
             r->used[r->n_used++] = v;
 }
 
-/* cJSON's own look-up, with a glance at the first letter: most keys fail on it. */
+/* By its name as it stands, else without regard to case. With a glance at the first letter: most
+ * keys fail on it. */
 static const cJSON *member(const cJSON *node, const char *key)
 {
+    const cJSON *like = NULL;
     if (!cJSON_IsObject(node))
         return NULL;
-    for (const cJSON *k = node->child; k; k = k->next)
-        if (k->string && *k->string == *key && !strcmp(k->string, key))
+    for (const cJSON *k = node->child; k; k = k->next) {
+        if (!k->string || (*k->string | 32) != (*key | 32) || strcasecmp(k->string, key) != 0)
+            continue;
+        if (!strcmp(k->string, key))
             return k;
-    return NULL;
+        like = like ? like : k;
+    }
+    return like;
 }
 
 /* The value under a name: a key as it stands, or a path with dots, numbers reaching into arrays. */
@@ -202,10 +227,15 @@ static err_code read_prompt(struct reading *r, const struct field_names *names)
         for (const char *const *n = names->prompt ? own : usual; *n; n++)
             if (member(r->root, *n)) /* null */
                 return err_set(r->e, ERR_FORMAT, "%s: \"%s\" should be a string", r->place, *n);
-        return names->prompt
-                   ? err_set(r->e, ERR_FORMAT, "%s: has no \"%s\"", r->place, names->prompt)
-                   : bad(r, "has none of \"prompt\", \"question\", \"problem\", \"messages\", "
-                            "\"instruction\"; name the field with --prompt-field");
+        if (names->prompt) {
+            err_set(r->e, ERR_FORMAT, "%s: has no \"%s\"", r->place, names->prompt);
+            add_names(r);
+            return ERR_FORMAT;
+        }
+        bad(r, "has none of \"prompt\", \"question\", \"problem\", \"messages\", \"instruction\"");
+        add_names(r);
+        err_add(r->e, "; decant corpus import takes another one with --prompt-field NAME");
+        return ERR_FORMAT;
     }
     r->item->n_prompt = strlen(r->item->prompt);
     if (strspn(r->item->prompt, " \t\r\n\v\f") == r->item->n_prompt)
@@ -406,13 +436,17 @@ static err_code read_traces(struct reading *r, const struct field_names *names, 
         v = first_of(r, answer);
         *answer_taken = v != NULL;
     }
-    *answer_taken |= names->answer && !strcmp(names->answer, "answer");
-    if (!v)
-        return reasoning ? add_trace(r, reasoning, "")
-                         : bad(r, "has no completion: none of \"completion\", \"generations\", "
-                                  "\"response\", \"output\", \"messages\", or \"reasoning\" with "
-                                  "\"answer\"; name the fields with --answer-field and "
-                                  "--reasoning-field");
+    *answer_taken |= names->answer && !strcasecmp(names->answer, "answer");
+    if (!v && reasoning)
+        return add_trace(r, reasoning, "");
+    if (!v) {
+        bad(r,
+            "has no completion: none of \"completion\", \"generations\", \"response\", \"output\", "
+            "\"messages\", or \"reasoning\" with \"answer\"");
+        add_names(r);
+        err_add(r->e, "; name them with --answer-field and --reasoning-field");
+        return ERR_FORMAT;
+    }
     return add_completion(r, v, reasoning);
 }
 

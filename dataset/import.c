@@ -280,6 +280,7 @@ static err_code store_batch(void *ctx, void *slot, struct err *e)
                 memcpy(sum->first_bad, x->err->msg, sizeof sum->first_bad - 1);
             continue;
         }
+        sum->ended_bad = rc == ERR_FORMAT;
         if (rc && e)
             *e = *x->err;
         if (!rc)

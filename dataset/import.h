@@ -32,6 +32,7 @@ struct import_summary {
                          had want verifying */
     int64_t n_many_turns; /* conversations of several turns, of which the first was taken */
     int64_t n_bad;        /* passed over, with skip_bad */
+    bool ended_bad;       /* a record that skip_bad would have passed over ended the import */
     char first_bad[512];  /* why the first of them was */
 };
 /* One transaction: on an error nothing of the file stays. Must not be called inside one.

@@ -97,6 +97,10 @@ static void test_csv(void **state)
     refused(f, "b.csv", "prompt,,x\nbad,1,2\n", "column 2 has no name");
     refused(f, "b.csv", "", "empty file");
     refused(f, "b.csv", "x,y\n1,2\n", "has none of");
+    refused(f, "b.csv", "x,y\n1,2\n",
+            "\"instruction\"; its fields are \"x\", \"y\"; decant corpus import takes");
+    refused(f, "b.csv", "prompt;answer\nbad;2\n", "b.csv:1: one column, \"prompt;answer\"");
+    refused(f, "b.csv", "prompt\tanswer\nbad\t2\n", "tabs are read from a file called .tsv");
     refused(f, "b.csv", "prompt\nbad\xff\n", "not valid UTF-8");
 }
 
@@ -137,7 +141,48 @@ static void test_fields(void **state)
     assert_string_equal(ask(f, "SELECT gold FROM prompts WHERE text = 'deep'"), "5");
     opt.names.prompt = "nope";
     assert_int_equal(import(f, "b.jsonl", "{\"prompt\":\"x\"}\n", &opt, &sum), ERR_FORMAT);
-    assert_non_null(strstr(f->e.msg, "has no \"nope\""));
+    assert_non_null(strstr(f->e.msg, "has no \"nope\"; its fields are \"prompt\""));
+    assert_true(sum.ended_bad);
+}
+
+static void test_names_in_capitals(void **state)
+{
+    struct fixture *f = *state;
+    struct import_options opt = {.traces = true, .teacher = "t"};
+    struct import_summary sum;
+    assert_int_equal(
+        import(f, "a.csv", "Problem,ANSWER,answer,Completion\np,2,1,x</think>1\n", &opt, &sum), 0);
+    assert_string_equal(ask(f, "SELECT prompt || gold || answer || verdict || extra FROM v_traces"),
+                        "p11correct{\"ANSWER\":\"2\"}");
+    assert_int_equal(
+        import(
+            f, "b.jsonl",
+            "{\"Messages\":[{\"Role\":\"user\",\"Content\":\"q\"}],\"Answer\":\"the "
+            "end\"}\n",
+            &(struct import_options){.traces = true, .teacher = "t", .names = {.answer = "answer"}},
+            &sum),
+        0);
+    assert_string_equal(ask(f, "SELECT answer || coalesce(gold, '-') FROM v_traces WHERE prompt = "
+                               "'q'"),
+                        "the end-");
+}
+
+/* Names are cut, and only some are listed. */
+static void test_names_of_a_wide_record(void **state)
+{
+    struct fixture *f = *state;
+    struct import_options opt = {0};
+    struct import_summary sum;
+    struct buf b = {0};
+    buf_str(&b, "{\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\u00e9\u00e9\":1", NULL);
+    for (int i = 0; i < 300; i++)
+        buf_printf(&b, NULL, ",\"k%d\":1", i);
+    buf_str(&b, "}", NULL);
+    assert_int_equal(import(f, "a.jsonl", b.data, &opt, &sum), ERR_FORMAT);
+    assert_non_null(
+        strstr(f->e.msg, "are \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...\", \"k0\", "));
+    assert_non_null(strstr(f->e.msg, "\"k6\", ...; decant corpus import"));
+    buf_dispose(&b);
 }
 
 static const char traces[] =
@@ -365,6 +410,8 @@ int main(void)
         T(test_arrays),
         T(test_csv),
         T(test_fields),
+        T(test_names_in_capitals),
+        T(test_names_of_a_wide_record),
         T(test_traces),
         T(test_there_and_back),
         T(test_a_place_that_is_taken),

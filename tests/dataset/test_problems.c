@@ -106,7 +106,7 @@ static void test_bad_lines_are_named(void **state)
         {"\"text\"", "not a JSON object", 0},
         {"text", "not valid JSON", 0},
         {"{}", "has none of", 0},
-        {"{\"Prompt\": \"a\"}", "has none of", 0},
+        {"{\"Aufgabe\": \"a\"}", "its fields are \"Aufgabe\"; decant corpus import takes", 0},
         {"{\"prompt\": 3}", "should be a string", 0},
         {"{\"prompt\": null}", "should be a string", 0},
         {"{\"prompt\": [\"a\"]}", "should be a string", 0},
