@@ -35,7 +35,14 @@ struct args {
 static const char *const words[FILTER_N] = {"with mixed languages", "with a long paragraph",
                                             "with a code block", "out of bounds"};
 
-static err_code check(struct args *a, struct err *e)
+static bool is_given(const struct cli_option *options, const char *name)
+{
+    while (strcmp(options->name, name) != 0)
+        options++;
+    return options->given;
+}
+
+static err_code check(struct args *a, const struct cli_option *options, struct err *e)
 {
     if (!a->where != !a->as)
         return err_set(e, ERR_USAGE,
@@ -53,6 +60,8 @@ static err_code check(struct args *a, struct err *e)
     bool any = a->where != NULL;
     for (int r = 0; r < FILTER_N; r++)
         any |= a->opt.use[r];
+    a->opt.use[FILTER_MIXED_LANGUAGE] |= is_given(options, "max-foreign");
+    a->opt.use[FILTER_LONG_PARAGRAPH] |= is_given(options, "max-paragraph");
     if (!any)
         a->opt.use[FILTER_MIXED_LANGUAGE] = a->opt.use[FILTER_LONG_PARAGRAPH] =
             a->opt.use[FILTER_CODE_BLOCK] = true;
@@ -168,7 +177,7 @@ static int run(int argc, char **argv)
     struct corpus *c;
     struct filter_summary sum = {0};
     struct marks_summary where = {0};
-    err_code rc = check(&a, &e);
+    err_code rc = check(&a, options, &e);
     if (rc)
         return cli_end(rc, &e);
     rc = corpus_open(a.path, CORPUS_WRITE, &c, &e);

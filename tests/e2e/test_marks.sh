@@ -99,6 +99,12 @@ expect 0 "" $decant corpus filter --corpus "$db" --clear odd
 expect 0 "" $decant corpus filter --corpus "$db" --clear length
 is "SELECT group_concat(id) FROM v_traces WHERE good" "1,2,3,4,7,8"
 expect 2 "go together" $decant corpus filter --corpus "$db" --where good
+# a bound beside another rule turns its own rule on
+expect 0 "" $decant corpus filter --corpus "$db" --code-blocks --max-paragraph 40 --json
+says '"marks":{"long_paragraph":{"marked":5,'
+expect 0 "" $decant corpus filter --corpus "$db" --where "0" --as odd --max-foreign 0.5 --json
+says '"marks":{"mixed_language":{"marked":'
+expect 0 "" $decant corpus filter --corpus "$db"
 expect 2 "another name" $decant corpus filter --corpus "$db" --where good --as duplicate
 expect 2 "own" $decant corpus filter --corpus "$db" --where good --as truncated
 expect 2 "one condition" $decant corpus filter --corpus "$db" --where "1)); DELETE FROM traces; --" --as x
