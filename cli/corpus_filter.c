@@ -35,6 +35,20 @@ struct args {
 static const char *const words[FILTER_N] = {"with mixed languages", "with a long paragraph",
                                             "with a code block", "out of bounds"};
 
+/* Kinds of its own, and what else --select and the columns mean by a word. */
+static bool is_taken(const char *kind)
+{
+    static const char *const words_taken[] = {
+        DEDUP_KIND, DECONTAMINATE_KIND, "correct", "wrong", "unknown", "good", "verdict"};
+    for (size_t i = 0; i < sizeof words_taken / sizeof *words_taken; i++)
+        if (!strcmp(kind, words_taken[i]))
+            return true;
+    for (int r = 0; r < FILTER_N; r++)
+        if (!strcmp(kind, filter_kind((enum filter_rule)r)))
+            return true;
+    return false;
+}
+
 static bool is_given(const struct cli_option *options, const char *name)
 {
     while (strcmp(options->name, name) != 0)
@@ -48,12 +62,8 @@ static err_code check(struct args *a, const struct cli_option *options, struct e
         return err_set(e, ERR_USAGE,
                        "--where and --as go together: a condition, and what to call "
                        "the traces it holds of");
-    bool taken = a->as && (!strcmp(a->as, DEDUP_KIND) || !strcmp(a->as, DECONTAMINATE_KIND));
-    for (int r = 0; r < FILTER_N && a->as; r++)
-        taken |= !strcmp(a->as, filter_kind((enum filter_rule)r));
-    if (taken)
-        return err_set(e, ERR_USAGE, "--as %s: decant marks with that itself; take another name",
-                       a->as);
+    if (a->as && is_taken(a->as))
+        return err_set(e, ERR_USAGE, "--as %s: decant uses that itself; take another name", a->as);
     if (a->opt.min_tokens >= 0 || a->opt.max_tokens >= 0 || a->opt.min_bytes >= 0 ||
         a->opt.max_bytes >= 0)
         a->opt.use[FILTER_LENGTH] = true;

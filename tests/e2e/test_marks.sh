@@ -106,6 +106,9 @@ expect 0 "" $decant corpus filter --corpus "$db" --where "0" --as odd --max-fore
 says '"marks":{"mixed_language":{"marked":'
 expect 0 "" $decant corpus filter --corpus "$db"
 expect 2 "another name" $decant corpus filter --corpus "$db" --where good --as duplicate
+for name in correct wrong unknown good verdict length code_block; do
+    expect 2 "another name" $decant corpus filter --corpus "$db" --where good --as $name
+done
 expect 2 "own" $decant corpus filter --corpus "$db" --where good --as truncated
 expect 2 "one condition" $decant corpus filter --corpus "$db" --where "1)); DELETE FROM traces; --" --as x
 expect 2 "v_traces" $decant corpus filter --corpus "$db" --where "id IN (DELETE FROM traces RETURNING id)" --as x
