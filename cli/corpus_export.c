@@ -64,6 +64,9 @@ static int run(int argc, char **argv)
         rc = corpus_export(c, &opt, out, &n, &e);
         progress_end(&p, "%lld traces", (long long)n);
     }
+    char why[CORPUS_EXPLAIN];
+    if (!rc && !n && !(rc = corpus_explain_none(c, why, &e)))
+        log_warn("nothing is selected: %s", why);
     corpus_close(c);
     if (!rc && json)
         printf("{\"traces\":%lld}\n", (long long)n);

@@ -210,6 +210,9 @@ err_code corpus_select_open_ids(struct corpus *c, const char *selection, const c
 err_code corpus_select_next_id(struct corpus_select *s, int64_t *id, bool *more, struct err *e);
 /* How many traces a selection holds. */
 err_code corpus_count(struct corpus *c, const char *selection, int64_t *n, struct err *e);
+/* For a selection that holds nothing: what the corpus has instead, and what would help. */
+enum { CORPUS_EXPLAIN = 320 };
+err_code corpus_explain_none(struct corpus *c, char out[CORPUS_EXPLAIN], struct err *e);
 err_code corpus_count_prompts(struct corpus *c, int64_t *n, struct err *e);
 
 /* Recomputes the verdicts of all traces on n_threads threads (0: all cores), each reading over a

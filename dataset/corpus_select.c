@@ -1,6 +1,7 @@
 #include "core/base/rng.h"
 #include "dataset/sql.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct corpus_select {
@@ -334,6 +335,32 @@ err_code corpus_count(struct corpus *c, const char *selection, int64_t *n, struc
         *n = sqlite3_column_int64(s->st, 0);
     corpus_select_close(s);
     return rc;
+}
+
+err_code corpus_explain_none(struct corpus *c, char out[CORPUS_EXPLAIN], struct err *e)
+{
+    int64_t n, n_correct, n_good;
+    err_code rc = corpus_count(c, "all", &n, e);
+    if (!rc)
+        rc = corpus_count(c, "verdict = 'correct'", &n_correct, e);
+    if (!rc)
+        rc = corpus_count(c, "correct", &n_good, e);
+    if (rc)
+        return rc;
+    const char *help = "look at the condition";
+    if (!n)
+        help = "decant generate-traces makes some, decant corpus import --traces brings some";
+    else if (!n_correct)
+        help = "decant corpus stats says what they are, and --select all takes them";
+    else if (!n_good)
+        help = "decant corpus stats lists the marks, and --select \"verdict = 'correct'\" takes "
+               "the marked too";
+    snprintf(out, CORPUS_EXPLAIN,
+             "the corpus has %lld trace%s, %lld of them correct, %lld of these "
+             "marked; %s",
+             (long long)n, n == 1 ? "" : "s", (long long)n_correct, (long long)(n_correct - n_good),
+             help);
+    return ERR_OK;
 }
 
 err_code corpus_count_prompts(struct corpus *c, int64_t *n, struct err *e)

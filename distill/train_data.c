@@ -46,12 +46,15 @@ static err_code read_corpus(struct train_data *t, const struct train_settings *s
     if (!rc)
         t->hash = hash_docs(hash_docs(corpus_select_hash(sel), &t->docs), &t->eval_docs);
     corpus_select_close(sel);
-    corpus_close(c);
-    if (!rc && !t->docs.n)
+    char why[CORPUS_EXPLAIN];
+    if (!rc && !t->docs.n && t->eval_docs.n)
         rc = err_set(e, ERR_USAGE,
-                     "%s: the selection \"%s\" holds no trace to train on (%lld are held out); "
-                     "\"decant corpus stats\" tells what is there",
+                     "%s: the selection \"%s\" holds no trace to train on: all %lld are held out",
                      s->corpus, s->select, (long long)t->eval_docs.n);
+    else if (!rc && !t->docs.n && !(rc = corpus_explain_none(c, why, e)))
+        rc = err_set(e, ERR_USAGE, "%s: the selection \"%.300s\" holds no trace to train on: %s",
+                     s->corpus, s->select, why);
+    corpus_close(c);
     return rc;
 }
 

@@ -107,6 +107,8 @@ grep -q '^loss .* in training, mean of the last [0-9]* step' "$dir/out" || fail 
 # a start that failed leaves nothing behind, and says where a run or a model may be
 expect 1 "no-student" $decant distill --student "$dir/no-student" --corpus "$dir/c.db" --out "$dir/new/run2"
 expect 1 "no.db" $decant distill --student $base --corpus "$dir/no.db" --out "$dir/run2"
+expect 2 "holds no trace to train on: the corpus has 64 traces, " $decant distill --student $base --corpus "$dir/c.db" \
+    --select "id < 0" --out "$dir/run2"
 [ ! -e "$dir/new" ] && [ ! -e "$dir/run2" ] || fail "a failed distill left its directory"
 mkdir "$dir/mine"
 expect 1 "no.db" $decant distill --student $base --corpus "$dir/no.db" --out "$dir/mine"
