@@ -240,12 +240,27 @@ static err_code store_traces(struct import *m, struct entry *x, int64_t prompt_i
     return rc;
 }
 
+/* Has a prompt that was there a gold answer? */
+static err_code has_gold(struct import *m, int64_t prompt_id, bool *yes, struct err *e)
+{
+    sqlite3_stmt *st;
+    bool row = false;
+    err_code rc = sql_get(m->c, SQL_GOLD, &st, e);
+    if (rc)
+        return rc;
+    sqlite3_bind_int64(st, 1, prompt_id);
+    rc = sql_step(m->c->db, m->c->path, st, "cannot be read", &row, e);
+    *yes = row && sqlite3_column_type(st, 0) != SQLITE_NULL;
+    sqlite3_reset(st);
+    return rc;
+}
+
 static err_code store_entry(struct import *m, struct entry *x, struct err *e)
 {
     const struct item *item = &x->item;
     struct import_summary *sum = m->sum;
     int64_t id;
-    bool added, conflict;
+    bool added, conflict, gold = item->gold != NULL;
     struct corpus_prompt prompt = {.text = item->prompt,
                                    .n_text = item->n_prompt,
                                    .gold = item->gold,
@@ -257,9 +272,11 @@ static err_code store_entry(struct import *m, struct entry *x, struct err *e)
     err_code rc = corpus_add_prompt(m->c, &prompt, &id, &added, &conflict, e);
     if (!rc && m->opt->want)
         rc = corpus_want(m->c, id, e);
+    if (!rc && !gold && !added)
+        rc = has_gold(m, id, &gold, e);
     sum->n_added += added;
     sum->n_conflicts += conflict;
-    sum->n_no_gold += !item->gold;
+    sum->n_no_gold += !gold;
     sum->n_many_turns += item->many_turns && item->n_traces;
     if (!rc && item->n_traces)
         rc = store_traces(m, x, id, added, added || (item->gold && !conflict), e);

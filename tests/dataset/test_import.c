@@ -239,6 +239,14 @@ static void test_traces(void **state)
     assert_string_equal(
         ask(f, "SELECT verdict FROM v_traces WHERE reasoning = 'q' ORDER BY prompt"),
         "wrong; correct");
+    /* of "b" a gold answer is known */
+    assert_int_equal(import(f, "w.jsonl",
+                            "{\"prompt\":\"b\",\"completion\":\"w</think>4\"}\n"
+                            "{\"prompt\":\"d\",\"completion\":\"w</think>4\"}\n"
+                            "{\"prompt\":\"new\",\"completion\":\"w</think>4\"}\n",
+                            &opt, &sum),
+                     0);
+    assert_int_equal(sum.n_no_gold, 2);
     opt.teacher = NULL;
     assert_int_equal(import(f, "w.jsonl", "{\"prompt\":\"g\",\"completion\":\"x\"}", &opt, &sum),
                      ERR_USAGE);
