@@ -1,7 +1,6 @@
 /* decant corpus show */
-#include "cli/corpus.h"
+#include "cli/corpus_show.h"
 #include "core/base/json.h"
-#include "dataset/corpus.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +11,8 @@ const struct command corpus_show_command = {
     "corpus show",
     "print traces to read",
     "decant corpus show --corpus math.db --trace 17\n"
-    "  decant corpus show --corpus math.db --select \"verdict = 'wrong'\" --limit 3",
+    "  decant corpus show --corpus math.db --select \"verdict = 'wrong'\" --limit 3\n"
+    "  decant corpus show --corpus math.db --trace 17 --logprobs",
     run,
     "Each with its prompt, reasoning, answer, verdicts and where it came from.",
 };
@@ -101,6 +101,18 @@ static err_code print_row(struct corpus *c, const struct corpus_row *r, struct e
     return rc;
 }
 
+static err_code print_logprobs(struct corpus *c, const struct corpus_row *r, struct err *e)
+{
+    struct buf b = {0};
+    err_code rc = show_logprobs(c, r, false, &b, e);
+    if (!rc) {
+        printf("\n--- log-probabilities ---\n");
+        cli_put_text(b.data, b.len);
+    }
+    buf_dispose(&b);
+    return rc;
+}
+
 static err_code json_text(struct buf *b, const char *key, const char *s, struct err *e)
 {
     err_code rc = buf_printf(b, e, ",\"%s\":", key);
@@ -119,7 +131,8 @@ static err_code json_mark(void *ctx, const struct corpus_mark_row *m, struct err
     return rc ? rc : buf_str(b, "}", e);
 }
 
-static err_code json_row(struct corpus *c, struct buf *b, const struct corpus_row *r, struct err *e)
+static err_code json_row(struct corpus *c, struct buf *b, const struct corpus_row *r, bool logprobs,
+                         struct err *e)
 {
     const struct {
         const char *key, *text;
@@ -138,11 +151,17 @@ static err_code json_row(struct corpus *c, struct buf *b, const struct corpus_ro
         rc = buf_str(b, ",\"reasons\":[", e);
     if (!rc)
         rc = corpus_marks_of(c, r->id, json_mark, b, e);
-    return rc ? rc : buf_printf(b, e, "],\"request\":%s}", r->request);
+    if (!rc)
+        rc = buf_printf(b, e, "],\"request\":%s", r->request);
+    if (!rc && logprobs)
+        rc = buf_str(b, ",\"logprobs\":", e);
+    if (!rc && logprobs)
+        rc = show_logprobs(c, r, true, b, e);
+    return rc ? rc : buf_str(b, "}", e);
 }
 
 static err_code show(struct corpus *c, const char *selection, int64_t limit, bool json,
-                     struct buf *b, struct err *e)
+                     bool logprobs, struct buf *b, struct err *e)
 {
     struct corpus_select *s;
     struct corpus_row row;
@@ -155,10 +174,12 @@ static err_code show(struct corpus *c, const char *selection, int64_t limit, boo
         if (json) {
             rc = n ? buf_str(b, ",", e) : ERR_OK;
             if (!rc)
-                rc = json_row(c, b, &row, e);
+                rc = json_row(c, b, &row, logprobs, e);
         } else {
             printf("%s", n ? "\n\n" : "");
             rc = print_row(c, &row, e);
+            if (!rc && logprobs)
+                rc = print_logprobs(c, &row, e);
         }
         n++;
     }
@@ -174,13 +195,14 @@ static int run(int argc, char **argv)
 {
     const char *path = NULL, *selection = "all";
     int64_t trace = 0, limit = 1;
-    bool json = false;
+    bool json = false, logprobs = false;
     struct cli_option options[] = {
         CORPUS_OPTION(path),
         {"trace", CLI_INT, &trace, "ID", "this trace; 0: those of --select", .min = 0,
          .max = INT64_MAX},
         SELECT_OPTION(selection),
         {"limit", CLI_INT, &limit, "N", "show at most N", .min = 1, .max = INT64_MAX},
+        {"logprobs", CLI_FLAG, &logprobs, "", "and its tokens: text, log-probability, candidates"},
         JSON_OPTION(json),
         {0}};
     int usage = cli_parse(&corpus_show_command, options, argc, argv);
@@ -196,7 +218,7 @@ static int run(int argc, char **argv)
     struct buf b = {0};
     err_code rc = corpus_open(path, CORPUS_READ, &c, &e);
     if (!rc)
-        rc = show(c, selection, limit, json, &b, &e);
+        rc = show(c, selection, limit, json, logprobs, &b, &e);
     corpus_close(c);
     return json ? corpus_end_json(rc, &b, &e) : cli_end(rc, &e);
 }

@@ -106,6 +106,15 @@ err_code corpus_add_trace(struct corpus *c, const struct corpus_trace *t, int64_
 err_code corpus_add_logprobs(struct corpus *c, int64_t trace_id, const char *format, int64_t k,
                              int64_t n_tokens, const void *data, size_t n, struct err *e);
 
+/* Those of a trace; *found false: it has none. The caller disposes of data. */
+struct corpus_logprobs {
+    char format[16];
+    int64_t k, n_tokens;
+    struct buf data;
+};
+err_code corpus_logprobs_of(struct corpus *c, int64_t trace_id, struct corpus_logprobs *out,
+                            bool *found, struct err *e);
+
 /* A sample that was asked for and gave no trace, or did so only after tries that cost something.
  * One row a sample: added again it adds up tries and money, takes the newer endpoint, status and
  * message, and keeps the longer text. */

@@ -3,6 +3,7 @@
 #include "dataset/utf8.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 err_code corpus_add_logprobs(struct corpus *c, int64_t trace_id, const char *format, int64_t k,
@@ -19,6 +20,30 @@ err_code corpus_add_logprobs(struct corpus *c, int64_t trace_id, const char *for
     /* NULL data would be bound as SQL's NULL */
     sqlite3_bind_blob64(st, 5, n ? data : "", n, SQLITE_STATIC);
     return sql_run(c, st, "cannot add log-probabilities", e);
+}
+
+err_code corpus_logprobs_of(struct corpus *c, int64_t trace_id, struct corpus_logprobs *out,
+                            bool *found, struct err *e)
+{
+    sqlite3_stmt *st = NULL;
+    *out = (struct corpus_logprobs){0};
+    *found = false;
+    err_code rc =
+        sql_prepare(c->db, c->path,
+                    "SELECT format, k, n_tokens, data FROM logprobs WHERE trace_id = ?1", &st, e);
+    if (rc)
+        return rc;
+    sqlite3_bind_int64(st, 1, trace_id);
+    rc = sql_step(c->db, c->path, st, "cannot be read", found, e);
+    if (!rc && *found) {
+        snprintf(out->format, sizeof out->format, "%s", sql_text(st, 0) ? sql_text(st, 0) : "");
+        out->k = sqlite3_column_int64(st, 1);
+        out->n_tokens = sqlite3_column_int64(st, 2);
+        const void *data = sqlite3_column_blob(st, 3);
+        rc = buf_add(&out->data, data ? data : "", sql_bytes(st, 3), e);
+    }
+    sqlite3_finalize(st);
+    return rc;
 }
 
 static err_code bind_valid(sqlite3_stmt *st, int i, const char *s, size_t n, struct buf *b,

@@ -25,6 +25,14 @@ grep -q '"traces":3,"changed":3,"correct":1,"wrong":1,"unknown":1,"truncated":1'
     grep -q '"content":"<think>\\none and one\\n</think>\\n\\n\\\\boxed{2}"'
 [ "$("$DECANT" corpus export --corpus "$db" --select all --out - | wc -l)" = 3 ]
 
+# log-probabilities: "one" and " and one" of the first trace, laid out as is documented
+"$DECANT" corpus show --corpus "$db" --logprobs | grep -q '^none; generate-traces --logprobs'
+sqlite3 "$db" "INSERT INTO logprobs VALUES (1, 'dlp1', 2, 2, x'444c5001030202130400046f6e6506032061000920616e64206f6e65010301080000b801010100c00200b40000');"
+"$DECANT" corpus show --corpus "$db" --trace 1 --logprobs >"$dir/show"
+grep -qx '"one" -0.5000   "one" -0.5000  " a" -2.0000' "$dir/show"
+grep -qx '" and one" -0.2500' "$dir/show"
+"$DECANT" corpus show --corpus "$db" --trace 1 --logprobs --json | grep -qF '"logprobs":[{"token":"one","logprob":-0.5000,"part":"reasoning","top":[{"token":"one","logprob":-0.5000},{"token":" a","id":5,"logprob":-2.0000}]},{"token":" and one",'
+
 # wrong usage is 2, what fails is 1; both say why
 code=0; "$DECANT" corpus >/dev/null 2>&1 || code=$?; [ $code = 2 ]
 code=0; "$DECANT" corpus frobnicate >/dev/null 2>&1 || code=$?; [ $code = 2 ]

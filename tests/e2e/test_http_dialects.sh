@@ -54,6 +54,8 @@ for d in deepseek vllm sglang openrouter; do
     audit "lp-$d" "lp-$d"
     same "$(q "lp-$d" "SELECT count(*) FROM logprobs l JOIN traces t ON t.id = l.trace_id
         WHERE l.k = 3 AND l.n_tokens = t.n_completion_tokens")" 20 "$d: traces with log-probabilities"
+    same "$("$decant" corpus show --corpus "$dir/lp-$d.db" --trace 1 --logprobs | grep -c '" -[0-9.]*   "')" \
+        "$(q "lp-$d" "SELECT n_completion_tokens FROM traces WHERE id = 1")" "$d: tokens shown"
 done
 start_server lp-raw --dialect vllm
 generate lp-raw "$dir/p.jsonl" --raw --prompt-template r1 --logprobs 2
