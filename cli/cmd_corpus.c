@@ -50,6 +50,15 @@ bool corpus_on_progress(void *ctx, int64_t done, int64_t total)
     return !stop_requested();
 }
 
+void corpus_end_progress(struct progress *p, err_code rc, int64_t n, const char *what,
+                         const char *rest)
+{
+    if (rc)
+        progress_drop(p);
+    else
+        progress_end(p, "%lld %s%s%s", (long long)n, what, plural(n), rest);
+}
+
 const char *plural(int64_t n)
 {
     return n == 1 ? "" : "s";
@@ -73,7 +82,7 @@ static void usage(FILE *f)
         f,
         "usage: decant corpus WHAT --corpus FILE.db [--options]     decant corpus WHAT --help\n\n");
     for (int i = 0; i < N_PARTS; i++)
-        fprintf(f, "  %-10s%s\n", part_name(i), parts[i]->summary);
+        fprintf(f, "  %-15s%s\n", part_name(i), parts[i]->summary);
     fprintf(
         f,
         "\nexample:\n  decant corpus import --corpus math.db --prompts train.jsonl\n"

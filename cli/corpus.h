@@ -5,6 +5,7 @@
 #define DECANT_CLI_CORPUS_H
 
 #include "cli/cli.h"
+#include "core/base/log.h"
 #include "core/base/mem.h"
 
 /* Options that many parts have. */
@@ -26,6 +27,10 @@
 int corpus_end_json(err_code rc, struct buf *b, struct err *e);
 /* A bar for the jobs' on_progress; ctx is a struct progress that was begun. False after Ctrl-C. */
 bool corpus_on_progress(void *ctx, int64_t done, int64_t total);
+/* Its last line, "12 traces verified" for what "trace" and rest " verified"; none after an error.
+ */
+void corpus_end_progress(struct progress *p, err_code rc, int64_t n, const char *what,
+                         const char *rest);
 /* "" for one, else "s". */
 const char *plural(int64_t n);
 /* Text that a model or a stranger wrote, without the control characters that could steer the

@@ -59,8 +59,8 @@ static void print(const struct corpus_checked *k)
                "corpus verify does it\n",
                (long long)k->n_unjudged, plural(k->n_unjudged));
     else
-        printf("verdicts      of all %lld traces, by this decant's rules\n",
-               (long long)k->n_traces);
+        printf("verdicts      of all %lld trace%s, by this decant's rules\n",
+               (long long)k->n_traces, plural(k->n_traces));
 }
 
 static int run(int argc, char **argv)

@@ -89,14 +89,14 @@ static int run(int argc, char **argv)
         stop_install();
         progress_begin(&p, "decontaminate", 0);
         rc = corpus_decontaminate(c, &opt, corpus_on_progress, &p, &sum, &e);
-        progress_end(&p, "%lld texts looked at",
-                     (long long)(sum.prompts.n_texts + sum.traces.n_texts));
+        corpus_end_progress(&p, rc, sum.prompts.n_texts + sum.traces.n_texts, "text", " looked at");
     }
     corpus_close(c);
     if (rc)
         return cli_end(rc, &e);
     if (clear_marks)
-        printf(json ? "{\"cleared\":%lld}\n" : "%lld marks cleared\n", (long long)n_cleared);
+        printf(json ? "{\"cleared\":%lld}\n" : "%lld mark%s cleared\n", (long long)n_cleared,
+               plural(n_cleared));
     else if (json) {
         printf("{\"problems\":%lld,", (long long)sum.n_problems);
         json_count("prompts", &sum.prompts);

@@ -118,14 +118,14 @@ static int run(int argc, char **argv)
         stop_install();
         progress_begin(&p, "dedup", 0);
         rc = corpus_dedup(c, &opt, corpus_on_progress, &p, &sum, &e);
-        progress_end(&p, "%lld texts compared",
-                     (long long)(sum.prompts.n_texts + sum.traces.n_texts));
+        corpus_end_progress(&p, rc, sum.prompts.n_texts + sum.traces.n_texts, "text", " compared");
     }
     corpus_close(c);
     if (rc)
         return cli_end(rc, &e);
     if (clear_marks)
-        printf(json ? "{\"cleared\":%lld}\n" : "%lld marks cleared\n", (long long)n_cleared);
+        printf(json ? "{\"cleared\":%lld}\n" : "%lld mark%s cleared\n", (long long)n_cleared,
+               plural(n_cleared));
     else
         print_summary(&opt, &sum, json);
     return CLI_DONE;

@@ -62,7 +62,7 @@ static int run(int argc, char **argv)
         opt.on_progress = corpus_on_progress;
         opt.progress_ctx = &p;
         rc = corpus_export(c, &opt, out, &n, &e);
-        progress_end(&p, "%lld traces", (long long)n);
+        corpus_end_progress(&p, rc, n, "trace", "");
     }
     char why[CORPUS_EXPLAIN];
     if (!rc && !n && !(rc = corpus_explain_none(c, why, &e)))

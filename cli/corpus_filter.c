@@ -12,7 +12,7 @@ static int run(int argc, char **argv);
 extern const struct command corpus_filter_command;
 const struct command corpus_filter_command = {
     "corpus filter",
-    "mark traces with mixed languages, long paragraphs, code blocks, or by rules of your own",
+    "mark traces with mixed languages, long paragraphs, code, or by rules of your own",
     "decant corpus filter --corpus math.db\n"
     "  decant corpus filter --corpus math.db --max-tokens 16000 --code-blocks\n"
     "  decant corpus filter --corpus math.db --where \"latency_ms > 9e5\" --as slow\n"
@@ -142,7 +142,7 @@ static err_code filter(struct corpus *c, const struct args *a, struct filter_sum
         stop_install();
         progress_begin(&p, "filter", 0);
         rc = corpus_filter(c, &a->opt, corpus_on_progress, &p, s, e);
-        progress_end(&p, "%lld traces looked at", (long long)s->n_traces);
+        corpus_end_progress(&p, rc, s->n_traces, "trace", " looked at");
     }
     return !rc && a->where ? corpus_filter_where(c, a->where, a->as, where, e) : rc;
 }
@@ -199,8 +199,8 @@ static int run(int argc, char **argv)
     if (rc)
         return cli_end(rc, &e);
     if (a.clear)
-        printf(a.json ? "{\"cleared\":%lld}\n" : "%lld marks cleared\n",
-               (long long)where.n_cleared);
+        printf(a.json ? "{\"cleared\":%lld}\n" : "%lld mark%s cleared\n",
+               (long long)where.n_cleared, plural(where.n_cleared));
     else
         print_summary(&a, &sum, &where);
     return CLI_DONE;

@@ -78,7 +78,7 @@ static void print_notes(const struct import_summary *s)
         log_warn("%lld conversation%s of several turns: only the first answer was taken",
                  (long long)s->n_many_turns, plural(s->n_many_turns));
     if (s->n_regold)
-        log_info("%lld prompt%s that were there got a gold answer; decant corpus verify judges "
+        log_info("%lld prompt%s there already got a gold answer; decant corpus verify judges "
                  "the traces they had",
                  (long long)s->n_regold, plural(s->n_regold));
     if (s->n_no_gold)
@@ -96,7 +96,11 @@ static err_code import_all(struct corpus *c, const struct cli_strs *files,
         progress_begin(&p, "import", 0);
         opt->progress_ctx = &p;
         rc = corpus_import(c, files->items[i], opt, &one, e);
-        progress_end(&p, "%lld records of %s", (long long)one.n_lines, files->items[i]);
+        if (rc)
+            progress_drop(&p);
+        else
+            progress_end(&p, "%lld record%s of %s", (long long)one.n_lines, plural(one.n_lines),
+                         files->items[i]);
         if (rc && one.ended_bad)
             err_add(e, " (--skip-bad passes over such records)");
         if (!rc)

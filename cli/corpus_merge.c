@@ -59,7 +59,11 @@ static int run(int argc, char **argv)
         struct progress p;
         progress_begin(&p, "merge", 0);
         rc = corpus_merge(c, from.items[i], corpus_on_progress, &p, &s, &e);
-        progress_end(&p, "%lld new traces of %s", (long long)s.n_traces, from.items[i]);
+        if (rc)
+            progress_drop(&p);
+        else
+            progress_end(&p, "%lld new trace%s of %s", (long long)s.n_traces, plural(s.n_traces),
+                         from.items[i]);
         all.n_prompts += s.n_prompts;
         all.n_requests += s.n_requests;
         all.n_traces += s.n_traces;

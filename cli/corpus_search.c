@@ -115,7 +115,9 @@ static err_code update(struct corpus *c, enum search_in in, bool read_only, stru
     }
     progress_begin(&bar, "index", 0);
     err_code rc = search_update(c, in, corpus_on_progress, &bar, e);
-    if (bar.n_total)
+    if (rc)
+        progress_drop(&bar);
+    else if (bar.n_total)
         progress_end(&bar, "%s", "up to date");
     return rc;
 }

@@ -39,7 +39,7 @@ static int run(int argc, char **argv)
         stop_install();
         progress_begin(&p, "verify", 0);
         rc = corpus_verify(c, (int)n_threads, corpus_on_progress, &p, &v, &e);
-        progress_end(&p, "%lld traces verified", (long long)v.n_traces);
+        corpus_end_progress(&p, rc, v.n_traces, "trace", " verified");
     }
     corpus_close(c);
     if (rc)

@@ -133,6 +133,13 @@ void progress_end(struct progress *p, const char *fmt, ...)
     fprintf(stderr, "%s%s: %s\n", p->tty ? "\r\033[K" : "", p->label, text);
 }
 
+void progress_drop(struct progress *p)
+{
+    if (p->begun && p->tty)
+        fprintf(stderr, "\r\033[K");
+    p->begun = false;
+}
+
 static volatile sig_atomic_t stop_flag;
 
 static void on_signal(int sig)

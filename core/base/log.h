@@ -29,6 +29,7 @@ void progress_resume(struct progress *p, uint64_t n_first);
 void progress_set(struct progress *p, uint64_t n_done, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void progress_end(struct progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void progress_drop(struct progress *p); /* without a last line: an error's message follows */
 
 /* Seconds from a monotonic clock. */
 double clock_now(void);

@@ -49,6 +49,9 @@ expect 2 "whole number" $decant eval --model x --problems y --samples many
 expect 2 "1 to" $decant eval --model x --problems y --samples 0
 expect 1 "no such model" $decant eval --model "$dir/nothing" --problems "$dir/test.jsonl"
 
+expect 0 "" $decant corpus --help
+grep -q '^  decontaminate  *mark' "$dir/out" || fail "corpus --help: $(cat "$dir/out")"
+
 # generate, corpus
 expect 0 "" $decant generate-traces --teacher $teacher --prompts "$dir/train.jsonl" \
     --corpus "$dir/c.db" --max-tokens 200 --json
@@ -84,6 +87,9 @@ expect 2 "--format x" $decant corpus export --corpus "$dir/c.db" --format x --ou
 expect 2 "--prompts FILE or --traces FILE" $decant corpus import --corpus "$dir/c.db"
 printf 'prompt,answer\n"a, b",1\n' >"$dir/p.csv"
 expect 0 "" $decant corpus import --corpus "$dir/csv.db" --prompts "$dir/p.csv"
+expect 0 "import: 1 record of" env -u DECANT_QUIET $decant corpus import --corpus "$dir/csv.db" --prompts "$dir/p.csv"
+expect 1 "" env -u DECANT_QUIET $decant corpus export --corpus "$dir/csv.db" --out "$dir/nodir/x"
+! grep -q '^export:' "$dir/err" || fail "export counts before an error: $(cat "$dir/err")"
 printf '{"prompt": 3}\n' >"$dir/wrong.jsonl"
 expect 1 'wrong.jsonl:1: "prompt" should be a string' $decant corpus import --corpus "$dir/none.db" \
     --prompts "$dir/wrong.jsonl"
