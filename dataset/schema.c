@@ -1,6 +1,10 @@
+#include "core/base/log.h"
 #include "dataset/sql.h"
 
 #include <stdio.h>
+#include <time.h>
+
+enum { PATIENCE_SECONDS = 10 };
 
 /* The .sql files of this directory, as the Makefile turns them into string literals. */
 static const char tables_sql[] =
@@ -41,15 +45,27 @@ static err_code set_version(struct corpus *c, struct err *e)
     return sql_exec(c, sql, "cannot be made", e);
 }
 
+/* SQLite's own patience (busy_timeout) does not extend to the change of the journal: where another
+ * process is making the same corpus, that fails at once. */
+static err_code use_log(struct corpus *c, struct err *e)
+{
+    const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+    double end = clock_now() + PATIENCE_SECONDS;
+    err_code rc;
+    while ((rc = sql_exec(c, "PRAGMA journal_mode = WAL", "cannot be made", e)) == ERR_STATE &&
+           clock_now() < end)
+        nanosleep(&pause, NULL);
+    return rc;
+}
+
 /* Within BEGIN IMMEDIATE, after looking again: another process may have been first. */
 static err_code create(struct corpus *c, struct err *e)
 {
     int64_t app, version, n_tables;
     /* Pages of 8 KB: fewer to read and write for a long text than with 4 KB; with 16 KB a text of
      * 10 KB would leave much of its page empty. */
-    err_code rc = sql_exec(c, "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; BEGIN IMMEDIATE",
-                           "cannot be made", e);
-    if (rc)
+    err_code rc = sql_exec(c, "PRAGMA page_size = 8192", "cannot be made", e);
+    if (rc || (rc = use_log(c, e)) || (rc = sql_exec(c, "BEGIN IMMEDIATE", "cannot be made", e)))
         return rc;
     rc = read_version(c, &app, &version, &n_tables, e);
     if (!rc && !n_tables) {

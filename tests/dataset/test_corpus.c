@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "tests/dataset/fixture.h"
@@ -376,6 +377,30 @@ static void test_damaged_files(void **state)
     buf_dispose(&good);
 }
 
+/* Eight processes that all find no file. */
+static void test_made_by_several_at_once(void **state)
+{
+    struct fixture *f = *state;
+    pid_t pids[8];
+    for (int turn = 0; turn < 10; turn++) {
+        for (int i = 0; i < 8; i++) {
+            pids[i] = fork();
+            assert_true(pids[i] >= 0);
+            if (!pids[i])
+                _exit(corpus_open(f->db, CORPUS_CREATE, &f->c, &f->e));
+        }
+        for (int i = 0; i < 8; i++) {
+            int status;
+            assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+            assert_int_equal(status, 0);
+        }
+        open_new(f);
+        corpus_close(f->c);
+        f->c = NULL;
+        unlink(f->db);
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -390,6 +415,7 @@ int main(void)
         T(test_verify_recomputes),
         T(test_files_that_are_no_corpus),
         T(test_an_empty_file_becomes_a_corpus),
+        T(test_made_by_several_at_once),
         T(test_locked_by_a_writer),
         T(test_reading_only),
         T(test_damaged_files),
