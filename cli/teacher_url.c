@@ -58,6 +58,38 @@ static err_code take(struct http_endpoint_options *o, char *part, struct err *e)
     return ERR_OK;
 }
 
+static bool same(const char *a, const char *b)
+{
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+static size_t url_length(const char *url)
+{
+    size_t n = strlen(url);
+    while (n && url[n - 1] == '/')
+        n--;
+    return n;
+}
+
+static bool same_url(const char *a, const char *b)
+{
+    return url_length(a) == url_length(b) && !strncmp(a, b, url_length(a));
+}
+
+/* One URL twice is mostly a slip; with two keys or two models it is not. */
+static err_code check_twice(const struct teacher_urls *u, struct err *e)
+{
+    const struct http_endpoint_options *o = &u->items[u->n - 1];
+    for (const struct http_endpoint_options *p = u->items; p < o; p++)
+        if (same_url(p->url, o->url) && same(p->model, o->model) && same(p->key_env, o->key_env) &&
+            same(p->key_file, o->key_file))
+            return err_set(e, ERR_USAGE,
+                           "--teacher %s is given twice; for a larger share of the load put "
+                           ",weight=2 after it",
+                           o->url);
+    return ERR_OK;
+}
+
 err_code teacher_urls_add(struct teacher_urls *u, const char *spec, struct err *e)
 {
     if (u->n == TEACHER_URLS_MAX)
@@ -81,7 +113,7 @@ err_code teacher_urls_add(struct teacher_urls *u, const char *spec, struct err *
     }
     if (!rc && o->key_env && o->key_file)
         rc = err_set(e, ERR_USAGE, "--teacher %s: give key-env= or key-file=, not both", o->url);
-    return rc;
+    return rc ? rc : check_twice(u, e);
 }
 
 void teacher_urls_dispose(struct teacher_urls *u)

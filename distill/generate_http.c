@@ -382,7 +382,8 @@ static err_code make_flights(struct http_run *r, struct err *e)
     r->n_flights = r->job.o->concurrency + (int64_t)r->n_endpoints * (r->job.o->n_canary + 2);
     r->flights = mem_new((size_t)r->n_flights, sizeof *r->flights, e);
     r->told_off = mem_new((size_t)r->n_endpoints, sizeof *r->told_off, e);
-    if (!r->flights || !r->told_off)
+    r->served = mem_new((size_t)r->n_endpoints, sizeof *r->served, e);
+    if (!r->flights || !r->told_off || !r->served)
         return ERR_NOMEM;
     for (int64_t i = 0; i < r->n_flights; i++)
         r->flights[i].next_free = i + 1 < r->n_flights ? (int32_t)(i + 1) : -1;
@@ -472,5 +473,6 @@ err_code generate_http(const struct generate_options *o, struct generate_summary
     mem_free(r.flights);
     mem_free(r.again);
     mem_free(r.told_off);
+    mem_free(r.served);
     return rc;
 }

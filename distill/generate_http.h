@@ -100,6 +100,8 @@ struct http_run {
     double t0, t_counted, t_answer;
     struct missing_counts counts; /* of t_counted */
     bool *told_off;               /* endpoints whose end was announced */
+    char (*served)[128];          /* the model that each endpoint's first answer named, or "" */
+    bool told_models;
 };
 
 /* Asks for the next sample, of an endpoint or (-1) any. *out NULL: there is none now, or the budget
@@ -124,6 +126,8 @@ void run_canary_close(struct http_run *r);
 
 void tell_begin(struct http_run *r);
 void tell_progress(struct http_run *r);
+/* Warns, once, when a trace tells that the endpoints do not all serve one model. */
+void tell_model(struct http_run *r, const struct http_answer *a);
 void tell_end(struct http_run *r);
 
 #endif

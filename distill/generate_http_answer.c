@@ -145,6 +145,7 @@ static err_code take_trace(struct http_run *r, const struct flight *f, const str
     err_code rc = store(r, f, a, usd, bound, &v, e);
     if (rc)
         return rc;
+    tell_model(r, a);
     missing_done(r->job.missing, f->i_prompt, sink_is_good(&v) ? MISSING_GOOD : MISSING_MADE);
     *cost = waste(a) > 0 ? (usd > 0 ? usd : 0) + waste(a) : usd;
     return f->kind == ASK_PROBE ? run_canary_answer(r, f, a, !v.no_think, e) : ERR_OK;

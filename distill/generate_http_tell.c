@@ -114,6 +114,24 @@ void tell_progress(struct http_run *r)
     progress_set(&r->progress, done, "%s", text);
 }
 
+/* Where an endpoint has a model of its own (,model=NAME), the user has said that it is the same. */
+void tell_model(struct http_run *r, const struct http_answer *a)
+{
+    const struct http_endpoint_options *all = r->job.o->endpoints;
+    char *here = r->served[a->i_endpoint];
+    if (!a->reply.model || *here || r->told_models || all[a->i_endpoint].model)
+        return;
+    snprintf(here, sizeof *r->served, "%s", a->reply.model);
+    for (int i = 0; *here && i < r->n_endpoints && !r->told_models; i++) {
+        r->told_models = *r->served[i] && strcmp(r->served[i], here);
+        if (r->told_models)
+            log_warn("%s serves %s, but %s serves %s, and the corpus will call both \"%s\". Two "
+                     "names of one model: give --teacher-model, and ,model=NAME after each URL. "
+                     "Two models: make a run for each, with a --teacher-model of its own",
+                     all[i].url, r->served[i], all[a->i_endpoint].url, here, r->job.sum->teacher);
+    }
+}
+
 static void tell_endpoint(const struct http_endpoint_stats *s)
 {
     char text[700] = "";

@@ -62,4 +62,25 @@ generate lp-raw "$dir/p.jsonl" --raw --prompt-template r1 --logprobs 2
 stop_server
 same "$code" 0 "plain completions with logprobs: $(cat "$dir/lp-raw.err")"
 same "$(q lp-raw "SELECT count(*) FROM logprobs WHERE k = 2")" 20 "plain: traces with log-probabilities"
+
+# two models behind one teacher's name: said once, with and without a canary, unless each endpoint has
+# its model named; and one endpoint is not two
+start_server two --dialect vllm
+other=$url
+start_server one --dialect deepseek
+for canary in 0 3; do
+    generate "mixed$canary" "$dir/p.jsonl" --teacher "$other" --teacher-model r1 --canary $canary
+    same "$code" 0 "two models: $(cat "$dir/mixed$canary.err")"
+    same "$(grep -c "serves .*, but .*the corpus will call both \"r1\".*,model=NAME.*a run for each" "$dir/mixed$canary.err")" 1 \
+        "how often two models are told, --canary $canary"
+    for said in "$url serves deepseek-reasoner" "$other serves $r1-0528"; do
+        grep -qF "$said" "$dir/mixed$canary.err" || fail "no \"$said\": $(cat "$dir/mixed$canary.err")"
+    done
+done
+generate named "$dir/p.jsonl" --teacher "$other,model=x" --teacher-model r1
+same "$code $(cat "$dir/named.err")" "0 " "endpoints whose models are named"
+generate again "$dir/p.jsonl" --teacher "$url/" --teacher-model r1
+same "$code" 2 "one URL twice"
+grep -q "$url/ is given twice" "$dir/again.err" || fail "one URL twice: $(cat "$dir/again.err")"
+stop_server
 echo "dialects: $(ls "$dir"/*.ledger | wc -l) ways of answering, all traces as they were said"
