@@ -30,10 +30,10 @@ static err_code read_arch(const char *path, char *arch, size_t size, struct err 
         return ERR_NOMEM;
     struct json j = {0};
     rc = json_open(&j, config, 16 << 20, e);
-    if (rc == ERR_NOTFOUND)
-        file_suggest_below(path, "config.json", e);
     if (!rc && !(rc = json_str(&j, j.root, "model_type", &s, e)))
         snprintf(arch, size, "%s", s);
+    if (rc) /* not a model's, or none at all */
+        file_suggest_below(path, "tokenizer.json", e);
     json_close(&j);
     mem_free(config);
     return rc;

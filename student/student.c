@@ -173,9 +173,12 @@ static err_code open_source(struct student *s, const char *path, struct err *e)
 {
     if (file_is_dir(path)) {
         char *config = path_join(path, "config.json", e);
+        const char *type;
         err_code rc = config ? json_open(&s->source, config, 16 << 20, e) : ERR_NOMEM;
-        if (rc == ERR_NOTFOUND)
-            file_suggest_below(path, "config.json", e);
+        if (!rc)
+            rc = json_str(&s->source, s->source.root, "model_type", &type, e);
+        if (rc) /* not a model's, or none at all */
+            file_suggest_below(path, "tokenizer.json", e);
         mem_free(config);
         return rc;
     }

@@ -265,30 +265,41 @@ err_code file_remove_tree(const char *path, struct err *e)
     return rc;
 }
 
-static bool holds(const char *dir, const char *sub, const char *name)
+static bool holds(const char *dir, const char *name)
 {
-    struct buf path = {0};
-    bool there = !buf_printf(&path, NULL, "%s/%s/%s", dir, sub, name) && file_exists(path.data);
-    buf_dispose(&path);
+    char *path = path_join(dir, name, NULL);
+    bool there = path && file_exists(path);
+    mem_free(path);
     return there;
 }
 
-void file_suggest_below(const char *dir, const char *name, struct err *e)
+/* The directories `depth` below dir that hold name, after the n_found of others. */
+static int suggest(const char *dir, const char *name, int depth, int n_found, struct err *e)
 {
     enum { MOST = 3 };
     struct dirent **list;
-    int n = scandir(dir, &list, NULL, alphasort), n_found = 0;
+    int n = scandir(dir, &list, NULL, alphasort);
     bool here = !strcmp(dir, ".");
     for (int i = 0; i < n; i++) {
-        const char *sub = list[i]->d_name;
-        if (n_found < MOST && *sub != '.' && holds(dir, sub, name))
-            err_add(e, "%s%s%s%s", n_found++ ? " or " : "; did you mean ", here ? "" : dir,
-                    here || dir[strlen(dir) - 1] == '/' ? "" : "/", sub);
+        const char *word = list[i]->d_name;
+        char *sub = *word == '.' ? NULL
+                    : here       ? mem_strdup(word, NULL)
+                                 : path_join(dir, word, NULL);
+        if (sub && n_found < MOST && depth > 1)
+            n_found = suggest(sub, name, depth - 1, n_found, e);
+        else if (sub && n_found < MOST && holds(sub, name))
+            err_add(e, "%s%s", n_found++ ? " or " : "; did you mean ", sub);
+        mem_free(sub);
         free(list[i]);
     }
     if (n >= 0)
         free(list);
-    if (n_found)
+    return n_found;
+}
+
+void file_suggest_below(const char *dir, const char *name, struct err *e)
+{
+    if (suggest(dir, name, 1, 0, e) || suggest(dir, name, 2, 0, e))
         err_add(e, "?");
 }
 

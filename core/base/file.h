@@ -52,8 +52,10 @@ err_code file_size(const char *path, uint64_t *bytes, struct err *e);
 err_code file_make_dir(const char *path, struct err *e);
 /* rm -r; a path that is not there is fine. Symbolic links are removed, never followed. */
 err_code file_remove_tree(const char *path, struct err *e);
-/* For errors about a file that is not in dir: when directories just below have one of that name,
- * adds "; did you mean dir/a or dir/b?" to e (three at most). Nothing else is changed. */
+/* For errors about a file that is not in dir: when directories just below have one of that name (or,
+ * when none has, those below them), adds "; did you mean dir/a or dir/b?" to e (three at most).
+ * Nothing else is changed. A model is looked for by its "tokenizer.json": the directory of a
+ * training run has a config.json as well. */
 void file_suggest_below(const char *dir, const char *name, struct err *e);
 /* fsync of a directory, so that names created in it survive a crash. */
 err_code file_sync_dir(const char *path, struct err *e);

@@ -252,7 +252,7 @@ static err_code no_weights(const char *dir, struct err *e)
             "%s: no model there: neither model.safetensors nor " INDEX_NAME
             " (a GGUF file is named itself, not its directory)",
             dir);
-    file_suggest_below(dir, "config.json", e);
+    file_suggest_below(dir, "tokenizer.json", e);
     return ERR_NOTFOUND;
 }
 

@@ -167,9 +167,16 @@ static void a_near_directory_is_suggested(void **state)
     err_set(&e, ERR_NOTFOUND, "not here");
     file_suggest_below(in_dir("s"), "config.json", &e);
     assert_string_equal(e.msg, "not here"); /* nothing below has one */
-    write_text(in_dir("s/model/config.json"), "{}");
-    file_suggest_below(in_dir("s"), "config.json", &e);
     char want[600];
+    assert_int_equal(file_make_dir(in_dir("s/other/final"), &e), 0);
+    write_text(in_dir("s/other/final/config.json"), "{}");
+    err_set(&e, ERR_NOTFOUND, "not here");
+    file_suggest_below(in_dir("s"), "config.json", &e); /* only further down */
+    snprintf(want, sizeof want, "not here; did you mean %s?", in_dir("s/other/final"));
+    assert_string_equal(e.msg, want);
+    write_text(in_dir("s/model/config.json"), "{}");
+    err_set(&e, ERR_NOTFOUND, "not here");
+    file_suggest_below(in_dir("s"), "config.json", &e);
     snprintf(want, sizeof want, "not here; did you mean %s?", in_dir("s/model"));
     assert_string_equal(e.msg, want);
     write_text(in_dir("s/other/config.json"), "{}");

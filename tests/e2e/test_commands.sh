@@ -130,6 +130,14 @@ expect 1 "$near" $decant chat --model examples/tiny-base --prompt x
 expect 1 "$near" $decant quantize-and-export --model examples/tiny-base --out "$dir/x.gguf"
 expect 1 "did you mean examples/tiny-r1/model?" $decant generate-traces --teacher examples/tiny-r1 \
     --prompts "$dir/train.jsonl" --corpus "$dir/e.db"
+# the directory of a run is no model; one in which runs stand, neither
+mkdir "$dir/runs"
+ln -s "$dir/run" "$dir/runs/a"
+for c in "chat --prompt x --model" "eval --problems $dir/test.jsonl --model" "inspect --model" "tokenize --file $dir/train.jsonl --model" \
+    "quantize-and-export --out $dir/x.gguf --model" "distill --corpus $dir/c.db --out $dir/run2 --student"; do
+    expect 1 "did you mean $dir/run/final?" $decant $c "$dir/run"
+    expect 1 "did you mean $dir/runs/a/final?" $decant $c "$dir/runs"
+done
 expect 1 "cannot write $dir/nodir/x.gguf: there is no directory $dir/nodir" \
     $decant quantize-and-export --model "$dir/run/final" --out "$dir/nodir/x.gguf"
 
