@@ -3,6 +3,7 @@
 
 #include "cli/generate_print.h"
 #include "cli/teacher_url.h"
+#include "core/base/file.h"
 #include "core/base/log.h"
 
 #include <math.h>
@@ -150,8 +151,13 @@ static err_code read_teachers(struct settings *s, const struct cli_option *optio
         "canary",      "tries",           "idle-timeout", "total-timeout", "grace",
         "budget",      "prices",          "price-input",  "price-cached",  "price-output"};
     int n_urls = 0;
-    for (int i = 0; i < s->teachers.n; i++)
-        n_urls += teacher_is_url(s->teachers.items[i]);
+    for (int i = 0; i < s->teachers.n; i++) {
+        const char *t = s->teachers.items[i];
+        if (teacher_lacks_scheme(t) && !file_exists(t))
+            return err_set(e, ERR_USAGE, "--teacher %s: no such model; did you mean http://%s?", t,
+                           t);
+        n_urls += teacher_is_url(t);
+    }
     if (n_urls && n_urls < s->teachers.n)
         return wrong(e, "--teacher is given as URLs, or once as a model on disk, not both");
     if (n_urls && given(options, "threads"))

@@ -11,6 +11,16 @@ bool teacher_is_url(const char *s)
     return strstr(s, "://") != NULL;
 }
 
+bool teacher_lacks_scheme(const char *s)
+{
+    size_t host = strcspn(s, ":/,");
+    size_t n_port = s[host] == ':' ? strspn(s + host + 1, "0123456789") : 0;
+    const char *rest = s + host + (n_port ? n_port + 1 : 0), *dot = memchr(s, '.', host);
+    bool v1 = dot && dot > s && !strncmp(rest, "/v1", 3);
+    bool ends = !*rest || *rest == '/' || *rest == ',';
+    return host && !strpbrk(s, "@?#") && (n_port ? ends : v1);
+}
+
 /* Is s the start of "key="? Only then a comma before it ends what came before: URLs and file names
  * may hold commas. */
 static bool is_key(const char *s)

@@ -14,6 +14,8 @@ struct teacher_urls {
 };
 /* Does the word name an HTTP teacher? */
 bool teacher_is_url(const char *s);
+/* Does it look like one whose http:// was forgotten: HOST:PORT/..., or a.host/v1? */
+bool teacher_lacks_scheme(const char *s);
 /* Adds one. ERR_USAGE naming what does not fit; a prices file is read. */
 err_code teacher_urls_add(struct teacher_urls *u, const char *spec, struct err *e);
 void teacher_urls_dispose(struct teacher_urls *u);

@@ -357,9 +357,7 @@ static err_code find_model(struct http_run *r, char name[256], struct err *e)
     if (rc)
         return rc;
     rc = http_teacher_models(t, 0, &names, &n, e);
-    if (rc == ERR_NETWORK)
-        err_context(e, "give --teacher-model, or a server that lists its models");
-    else if (!rc && n == 1)
+    if (!rc && n == 1)
         snprintf(name, 256, "%s", names[0]);
     else if (!rc) {
         char list[300] = "";

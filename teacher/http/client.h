@@ -137,6 +137,9 @@ err_code transfer_set_common(const struct http_teacher *t, CURL *easy, struct er
 void transfer_accepted(struct transfer *x);
 /* What libcurl's code says about how the try ended. */
 enum try_break transfer_break(CURLcode code);
+/* libcurl's words, or "" where it had none, behind the cause in plain ones where that is known. */
+enum { TRANSFER_WORDS = CURL_ERROR_SIZE + 80 };
+void transfer_words(CURL *easy, CURLcode code, const char *words, char out[TRANSFER_WORDS]);
 
 /* ended.c. A transfer has ended: by itself (code, from libcurl), or why says so. */
 err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break how, CURLcode code,

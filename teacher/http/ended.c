@@ -50,7 +50,9 @@ static const char *status_hint(const struct site *s, int status)
 static void say_transport(const struct site *s, const struct transfer *x, CURLcode code,
                           const char *why, char message[MESSAGE_BYTES])
 {
-    const char *text = why ? why : x->curl_error[0] ? x->curl_error : curl_easy_strerror(code);
+    char words[TRANSFER_WORDS];
+    transfer_words(x->easy, code, x->curl_error, words);
+    const char *text = why ? why : words;
     if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
         code == CURLE_SSL_ISSUER_ERROR)
         say(s, message,

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* For a server that answers, but without a list. */
+#define LIST_HINT "; --teacher-model NAME goes without the list"
+
 enum { MAX_LIST_BYTES = 4 << 20, MAX_NAMES = 10000 };
 static const double list_seconds = 30;
 
@@ -57,14 +60,15 @@ static err_code get_page(struct http_teacher *t, int i, struct page *p, long *st
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, status);
         if (code == CURLE_ABORTED_BY_CALLBACK)
             rc = err_set(e, ERR_STOPPED, "stopped on request");
-        else if (code)
+        else if (code) {
+            char why[TRANSFER_WORDS];
+            transfer_words(easy, code, words, why);
             rc = err_set(e, ERR_NETWORK, "%s: its models can't be listed: %s%s", url.data,
-                         p->too_long ? "the list is too long"
-                         : *words    ? words
-                                     : curl_easy_strerror(code),
+                         p->too_long ? "the list is too long" LIST_HINT : why,
                          transfer_break(code) == TRY_REFUSED && !strncmp(s->url, "https", 5)
                              ? "; an authority of one's own is named by --ca-file"
                              : "");
+        }
     }
     if (easy)
         curl_easy_cleanup(easy);
@@ -82,8 +86,10 @@ static err_code refuse(const struct site *s, struct http_reply *r, const struct 
     http_reply_feed(r, p->text.data ? p->text.data : "", p->text.len);
     http_reply_end(r);
     http_reply_view(r, &v);
-    err_set(e, code, "%s/models: HTTP %ld%s%s", s->url, status, v.message ? ": " : "",
-            v.message ? v.message : "");
+    bool lacks_v1 = status == 404 && !strstr(s->url, "/v1");
+    err_set(e, code, "%s/models: HTTP %ld%s%s%s%s", s->url, status, v.message ? ": " : "",
+            v.message ? v.message : "", lacks_v1 ? "; does the URL lack its /v1?" : "",
+            money_or_key ? "" : LIST_HINT);
     if (e)
         key_scrub(&s->key, e->msg, strlen(e->msg));
     return code;
@@ -96,11 +102,11 @@ static err_code take_names(const struct site *s, const struct page *p, char ***n
     struct err why = {0};
     err_code rc = json_parse(&j, s->url, p->text.data ? p->text.data : "", p->text.len, &why);
     if (rc)
-        return err_set(e, ERR_NETWORK, "%s/models: the list is not JSON", s->url);
+        return err_set(e, ERR_NETWORK, "%s/models: the list is not JSON" LIST_HINT, s->url);
     const cJSON *list = json_at(j.root, "data");
     int n_all = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : -1;
     if (n_all < 0 || n_all > MAX_NAMES)
-        rc = err_set(e, ERR_NETWORK, "%s/models: no list of models in \"data\"", s->url);
+        rc = err_set(e, ERR_NETWORK, "%s/models: no list of models in \"data\"" LIST_HINT, s->url);
     *names = rc ? NULL : mem_new((size_t)n_all, sizeof **names, e);
     if (!rc && !*names)
         rc = ERR_NOMEM;

@@ -1,7 +1,9 @@
 /* One request on the wire: an easy handle and what its callbacks note. */
 #include "teacher/http/client.h"
 
+#include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -296,6 +298,24 @@ void transfer_release(struct http_teacher *t, struct transfer *x)
     x->ask = NULL;
     x->next = t->free_transfers;
     t->free_transfers = x;
+}
+
+void transfer_words(CURL *easy, CURLcode code, const char *words, char out[TRANSFER_WORDS])
+{
+    /* OpenSSL's words, also those before its version 3, and GnuTLS's, for what is no TLS */
+    static const char *const plain[] = {"wrong version number", "packet length too long",
+                                        "unknown protocol", "unexpected TLS packet"};
+    const char *cause = "";
+    long n = 0;
+    if (!*words)
+        words = curl_easy_strerror(code);
+    if (code == CURLE_COULDNT_CONNECT && !curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &n) &&
+        n == ECONNREFUSED)
+        cause = "connection refused; is the server up, and the port right? ";
+    for (size_t i = 0; code == CURLE_SSL_CONNECT_ERROR && i < sizeof plain / sizeof *plain; i++)
+        if (strstr(words, plain[i]))
+            cause = "the server does not speak TLS; http:// instead of https://? ";
+    snprintf(out, TRANSFER_WORDS, *cause ? "%s(%s)" : "%s%s", cause, words);
 }
 
 enum try_break transfer_break(CURLcode code)

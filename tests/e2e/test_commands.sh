@@ -103,6 +103,9 @@ printf '{"prompt": "x"}\n{"prompt": \n' >"$dir/bad.jsonl"
 expect 1 "bad.jsonl:2" $decant generate-traces --teacher $teacher --prompts "$dir/bad.jsonl" \
     --corpus "$dir/d.db"
 [ ! -e "$dir/d.db" ] || fail "a failed run left an empty corpus behind"
+for name in models/r1:8 ./v1 r1:latest; do # none of them looks like a URL without its http://
+    expect 1 "$name: no such model; it should be" $decant generate-traces --teacher $name --prompts "$dir/train.jsonl" --corpus "$dir/d.db"
+done
 
 # distill: from the base, a few steps; from a config.json alone
 expect 0 "" $decant distill --student $base --corpus "$dir/c.db" --out "$dir/run" --epochs 1 \

@@ -82,6 +82,21 @@ same "$(q none 'SELECT count(*) FROM traces')" 3 "traces of a canary that failed
 url=http://127.0.0.1:9/v1 # a wrong URL is no matter of trying again
 generate nobody "$dir/p.jsonl" --teacher-model r1 --canary 3
 same "$code" 1 "nobody there: exit code"
+# its cause stands in the message, and comes before libcurl's words
+mistake() { # URL, exit code, what is said
+    rm -f "$dir/mistake.err"
+    url=$1
+    generate mistake "$dir/p.jsonl" --limit 1
+    same "$code" "$2" "$1: exit code"
+    grep -q "$3" "$dir/mistake.err" || fail "$1: $(cat "$dir/mistake.err")"
+}
+host=${dull#http://}
+mistake http://127.0.0.1:9/v1 1 "127.0.0.1:9/v1/models: its models can't be listed: connection refused; is the server up"
+mistake "${dull%/v1}" 1 "^decant: ${dull%/v1}/models: HTTP 404.*; does the URL lack its /v1?"
+mistake "https://$host" 1 "listed: the server does not speak TLS; http:// instead of https://? ("
+mistake "$host" 2 "did you mean $dull?"
+mistake api.example/v1 2 "did you mean http://api.example/v1?"
+mistake "$host,weight=2" 2 "did you mean $dull,weight=2?"
 kill "$dull_pid"
 # turned away at first: that is no reason to leave an endpoint out, or to end
 start_server busy --fault 429@1-12

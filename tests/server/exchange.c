@@ -395,7 +395,7 @@ static enum MHD_Result handle_get(struct exchange *x, const char *url)
     struct text t = {0};
     int status = 200;
     size_t n = strlen(url);
-    if (n >= 7 && !strcmp(url + n - 7, "/models"))
+    if (n >= 10 && !strcmp(url + n - 10, "/v1/models"))
         dialect_models(&t);
     else if (!strcmp(url, "/health"))
         text_puts(&t, "{\"status\":\"ok\"}");
