@@ -86,7 +86,11 @@ void generate_print_text(const struct generate_options *o, const struct generate
     const char *most = o->until_good ? "at most " : "";
     printf("%lld traces made", (long long)s->n_made);
     if (s->n_made && s->seconds > 0)
-        printf(" in %.1f s (%.0f tokens/s)", s->seconds, (double)s->n_tokens / s->seconds);
+        printf(" in %.1f s", s->seconds);
+    if (s->n_tokens && s->seconds > 0)
+        printf(" (%.0f tokens/s)", (double)s->n_tokens / s->seconds);
+    else if (s->n_made && !o->teacher)
+        printf(" (tokens not reported)");
     printf(", %lld were there, %s%lld wanted: %s\n", (long long)s->n_there, most,
            (long long)s->n_wanted, o->corpus);
     if (s->n_made)

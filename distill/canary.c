@@ -142,12 +142,13 @@ void canary_report(const struct canary *c, double temperature, char *out, size_t
         return;
     }
     double n = c->n_traces ? c->n_traces : 1;
+    char speed[64] = "tokens not reported";
+    if (c->tokens > 0 && c->seconds > 0)
+        snprintf(speed, sizeof speed, "%.0f tokens/s a stream", c->tokens / c->seconds);
     int k = snprintf(out, size,
-                     "%s: %d of %d answers hold reasoning (%s), first byte after %.1f s, %.0f "
-                     "tokens/s a stream, %s",
+                     "%s: %d of %d answers hold reasoning (%s), first byte after %.1f s, %s, %s",
                      c->url, c->n_thinking, c->n_ended, c->rule[0] ? c->rule : "none",
-                     c->first_byte_seconds / n, c->seconds > 0 ? c->tokens / c->seconds : 0,
-                     seed_words(c, temperature));
+                     c->first_byte_seconds / n, speed, seed_words(c, temperature));
     if (c->want_logprobs && k > 0 && (size_t)k < size)
         k += snprintf(out + k, size - (size_t)k, ", log-probabilities in %d", c->n_logprobs);
     if (c->model[0] && k > 0 && (size_t)k < size)

@@ -104,7 +104,9 @@ void tell_progress(struct http_run *r)
     char text[400] = "";
     double t = now - r->t0;
     int64_t n = s->n_made + r->job.sink.n_uncommitted;
-    add(text, sizeof text, "%.1f traces/s, %.0f tokens/s", (double)n / t, (double)s->n_tokens / t);
+    add(text, sizeof text, "%.1f traces/s", (double)n / t);
+    if (s->n_tokens) /* not every server reports them */
+        add(text, sizeof text, ", %.0f tokens/s", (double)s->n_tokens / t);
     add_cost(r, text, sizeof text);
     add_health(r, text, sizeof text);
     if (s->n_failed)
@@ -136,7 +138,7 @@ static void tell_endpoint(const struct http_endpoint_stats *s)
 {
     char text[700] = "";
     add(text, sizeof text, "%s: %lld answers", s->url, (long long)s->n_traces);
-    if (s->seconds > 0)
+    if (s->seconds > 0 && s->n_completion_tokens)
         add(text, sizeof text, ", %.0f tokens/s a stream",
             (double)s->n_completion_tokens / s->seconds);
     if (s->n_rate_limited)
@@ -151,11 +153,14 @@ void tell_end(struct http_run *r)
 {
     struct generate_summary *sum = r->job.sum;
     sum->seconds = clock_now() - r->t0;
+    const char *noun = r->job.o->until_good ? "traces " : ""; /* the line begins with "prompts" */
     if (!sum->n_made && !sum->n_failed)
-        progress_end(&r->progress, "none made, %lld were there", (long long)sum->n_there);
+        progress_end(&r->progress, "%s made, %lld were there", *noun ? "no traces" : "none",
+                     (long long)sum->n_there);
     else
-        progress_end(&r->progress, "%lld made, %lld were there, %lld failed, %.1f traces/s",
-                     (long long)sum->n_made, (long long)sum->n_there, (long long)sum->n_failed,
+        progress_end(&r->progress, "%lld %smade, %lld were there, %lld failed, %.1f traces/s",
+                     (long long)sum->n_made, noun, (long long)sum->n_there,
+                     (long long)sum->n_failed,
                      sum->seconds > 0 ? (double)sum->n_made / sum->seconds : 0.0);
     for (int i = 0; i < r->n_endpoints; i++) {
         struct http_endpoint_stats s;

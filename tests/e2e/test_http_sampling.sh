@@ -104,6 +104,15 @@ DECANT_QUIET=0 generate busy "$dir/p.jsonl" --limit 9 --canary 3
 same "$code" 0 "overload at the start: $(tail -n 3 "$dir/busy.err")"
 grep -q '3 of 3 answers hold reasoning' "$dir/busy.err" || fail "overload at the start: $(cat "$dir/busy.err")"
 stop_server
+# who reports no tokens makes none a second, as far as is known; and what is made are traces
+start_server uncounted --fault no_usage=1
+DECANT_QUIET=0 generate uncounted "$dir/p.jsonl" --limit 9 --canary 3 --until-correct 1 --max-samples 1
+same "$code" 0 "no usage: $(tail -n 3 "$dir/uncounted.err")"
+grep -q '9 traces made in [0-9.]* s (tokens not reported), 0 were there' "$dir/uncounted.out" || fail "no usage: $(cat "$dir/uncounted.out")"
+grep -q 'first byte after [0-9.]* s, tokens not reported, ' "$dir/uncounted.err" || fail "no usage: $(cat "$dir/uncounted.err")"
+grep -q '^prompts: 9 traces made, 0 were there' "$dir/uncounted.err" || fail "what was made: $(cat "$dir/uncounted.err")"
+! grep -q '[^0-9]0 tokens/s' "$dir/uncounted.err" || fail "no usage: $(cat "$dir/uncounted.err")"
+stop_server
 start_server unpaid --fault 402@1-
 generate unpaid "$dir/p.jsonl" --canary 3
 same "$code" 3 "402 at the start: exit code"
