@@ -25,6 +25,7 @@ struct local {
     struct err next_err; /* why next() or on_token() gave up */
     err_code next_rc;
     int64_t n_tokens_seen;
+    int64_t n_no_room; /* samples whose prompt fills the context */
     double t0;
 };
 
@@ -136,6 +137,7 @@ static err_code done(void *ctx, const struct gen_result *r, struct err *e)
         return g->next_rc;
     }
     enum missing_result result;
+    g->n_no_room += r->n_prompt >= g->model.lm->max_context;
     err_code rc = reply_decode(&g->reply, &g->model, r->tokens, r->n_tokens, e);
     if (!rc)
         rc = store(g, r, f, &result, e);
@@ -186,6 +188,10 @@ static err_code drive(struct local *g, struct err *e)
             *e = kept;
     }
     sum->seconds = clock_now() - g->t0;
+    if (g->n_no_room)
+        log_warn("the prompts of %lld samples leave no room for an answer in the teacher's "
+                 "context of %lld tokens: such traces are empty, and marked truncated",
+                 (long long)g->n_no_room, (long long)g->model.lm->max_context);
     if (!sum->n_made)
         progress_end(&g->progress, "none made, %lld were there", (long long)sum->n_there);
     else

@@ -34,6 +34,16 @@ DECANT_QUIET=0 generate old --limit 2 --seed 3 --temperature 0.7 --instruction '
 grep -q 'temperature 0.6 there, 0.7 here; instruction not set there, "Think." here' "$dir/e" ||
     fail "other parameters: $(cat "$dir/e")"
 
+# a prompt that fills the context gives an empty trace: said once, with both numbers
+head -n 1 "$dir/p.jsonl" >"$dir/long.jsonl"
+awk 'BEGIN { printf "{\"prompt\":\""; for (i = 0; i < 300; i++) printf "%d ", i; print "\"}" }' >>"$dir/long.jsonl"
+$decant generate-traces --teacher $teacher --prompts "$dir/long.jsonl" --corpus "$dir/long.db" --samples 2 \
+    --max-tokens 50 >"$dir/out" 2>"$dir/e"
+[ "$(grep -c 'prompts of 2 samples leave no room .* context of 256 tokens' "$dir/e")" = 1 ] ||
+    fail "a prompt without room: $(cat "$dir/e")"
+[ "$(q long "SELECT count(*) FROM v_traces WHERE truncated AND n_completion_tokens = 0")" = 2 ] ||
+    fail "a prompt without room: $(cat "$dir/out")"
+
 # one good trace of at most three; hot, so that some are wrong
 generate until --until-correct 1 --max-samples 3 --temperature 1.5 >/dev/null
 stray=$(q until "SELECT count(*) FROM (SELECT sum(good) AS good, count(*) AS n FROM v_traces GROUP BY prompt_id)
