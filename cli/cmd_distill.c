@@ -28,6 +28,7 @@ static void print_json(const struct train_result *r)
         add_number(&b, "documents", (double)r->n_documents);
         add_number(&b, "held_out", (double)r->n_eval_documents);
         add_number(&b, "skipped", (double)r->n_skipped);
+        add_number(&b, "max_length", (double)r->max_length);
         add_number(&b, "tokens", (double)r->n_tokens);
         add_number(&b, "valid_tokens", (double)r->n_valid);
         add_number(&b, "loss", r->loss); /* in training */
@@ -48,8 +49,12 @@ static void print_text(const struct train_result *r)
         return;
     }
     printf("steps       %lld\n", (long long)r->n_done);
-    printf("documents   %lld (%lld skipped, %lld held out)\n", (long long)r->n_documents,
-           (long long)r->n_skipped, (long long)r->n_eval_documents);
+    printf("documents   %lld (%lld held out)\n", (long long)r->n_documents,
+           (long long)r->n_eval_documents);
+    if (r->n_skipped)
+        printf("skipped     %lld, longer than %lld tokens (--max-length, --batch-tokens; --over "
+               "cut takes them)\n",
+               (long long)r->n_skipped, (long long)r->max_length);
     printf("tokens      %lld, %lld of them learnt from\n", (long long)r->n_tokens,
            (long long)r->n_valid);
     printf("loss        %.4f in training, mean of the last %lld step%s\n", r->loss,

@@ -444,6 +444,7 @@ static void fill_result(struct job *j)
     r->n_documents = j->data.summary.n_docs;
     r->n_eval_documents = j->data.eval_summary.n_docs;
     r->n_skipped = j->data.summary.n_skipped;
+    r->max_length = j->s->max_length;
     r->n_loss_steps = n_tail_steps(j);
     r->loss = j->st.tail_loss / (double)r->n_loss_steps;
     r->eval_before = j->st.eval_before;
@@ -456,11 +457,13 @@ static err_code train_all(struct job *j, struct err *e)
     const struct pack_summary *p = &j->data.summary;
     log_info(
         "%s student of %.3g million parameters; %lld documents, %lld tokens (%lld to learn) an "
-        "epoch; %lld skipped, %lld cut, %lld held out; chat form %s; %lld steps",
+        "epoch; %lld skipped and %lld cut (longer than %lld tokens), %lld held out; chat form %s; "
+        "%lld steps",
         student_arch_name(j->student->config.arch), (double)j->student->n_params * 1e-6,
         (long long)p->n_docs, (long long)p->n_tokens, (long long)p->n_target_tokens,
-        (long long)p->n_skipped, (long long)p->n_cut, (long long)j->data.eval_summary.n_docs,
-        chat_form_name(j->data.chat.form), (long long)j->n_steps);
+        (long long)p->n_skipped, (long long)p->n_cut, (long long)j->s->max_length,
+        (long long)j->data.eval_summary.n_docs, chat_form_name(j->data.chat.form),
+        (long long)j->n_steps);
     progress_begin(&j->progress, "distill", (uint64_t)j->n_steps);
     progress_resume(&j->progress, (uint64_t)j->st.step);
     err_code rc = train_loop(j, e);

@@ -80,6 +80,7 @@ struct train_result {
     int64_t n_steps, n_done;   /* done in all, earlier runs included */
     int64_t n_tokens, n_valid; /* trained on, all epochs */
     int64_t n_documents, n_eval_documents, n_skipped;
+    int64_t max_length;             /* tokens; what is longer was skipped, or cut */
     int64_t n_loss_steps;           /* a tenth of all, at least one */
     double loss;                    /* in training: mean over the last n_loss_steps */
     double eval_before, eval_after; /* NAN: no held-out part */

@@ -111,6 +111,11 @@ done
 expect 0 "" $decant distill --student $base --corpus "$dir/c.db" --out "$dir/run" --epochs 1 \
     --batch-tokens 1024 --max-length 256
 grep -q '^loss .* in training, mean of the last [0-9]* step' "$dir/out" || fail "which loss? $(cat "$dir/out")"
+! grep -q skipped "$dir/out" || fail "nothing is longer: $(cat "$dir/out")"
+expect 0 "" $decant distill --student $base --corpus "$dir/c.db" --out "$dir/shorter" --epochs 1 \
+    --batch-tokens 128
+grep -q '^skipped  *[1-9][0-9]*, longer than 128 tokens (--max-length, --batch-tokens;' "$dir/out" || fail "why skipped? $(cat "$dir/out")"
+rm -r "$dir/shorter"
 [ -f "$dir/run/final/model.safetensors" ] && [ -f "$dir/run/metrics.jsonl" ] || fail "no final"
 
 # a start that failed leaves nothing behind, and says where a run or a model may be
