@@ -1,5 +1,7 @@
 #include "cli/cli.h"
 
+#include "cli/nearest.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -117,6 +119,18 @@ static int take(const struct command *c, struct cli_option *o, const char *name,
     }
 }
 
+static int not_there(const struct command *c, const struct cli_option *options, const char *a,
+                     size_t n)
+{
+    struct nearest near = {a + 2, n};
+    for (const struct cli_option *o = options; o->name; o++)
+        nearest_try(&near, o->name);
+    char hint[64] = "";
+    if (near.best)
+        snprintf(hint, sizeof hint, "; did you mean --%s?", near.best);
+    return wrong(c, a, "is not an option of this command", hint);
+}
+
 static int parse_one(const struct command *c, struct cli_option *options, int argc, char **argv,
                      int *i)
 {
@@ -128,7 +142,7 @@ static int parse_one(const struct command *c, struct cli_option *options, int ar
     while (o->name && (strlen(o->name) != n || strncmp(o->name, a + 2, n)))
         o++;
     if (!o->name)
-        return wrong(c, a, "is not an option of this command", "");
+        return not_there(c, options, a, n);
     char name[64];
     snprintf(name, sizeof name, "--%s", o->name);
     if (o->kind == CLI_FLAG) {

@@ -1,5 +1,6 @@
 /* decant corpus: a word after it says what to do with a corpus (corpus_*.c). */
 #include "cli/corpus.h"
+#include "cli/nearest.h"
 #include "core/base/log.h"
 
 #include <stdio.h>
@@ -90,42 +91,6 @@ static void usage(FILE *f)
         "A corpus is one SQLite file; docs/corpus.md says what can be asked of it with sqlite3.\n");
 }
 
-/* Levenshtein's distance, for words of at most 30 letters. */
-static int distance(const char *a, const char *b)
-{
-    int row[32];
-    size_t n = strlen(b);
-    for (size_t j = 0; j <= n; j++)
-        row[j] = (int)j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        int diagonal = row[0];
-        row[0] = (int)i;
-        for (size_t j = 1; j <= n; j++) {
-            int change = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            int insert = row[j - 1] + 1, drop = row[j] + 1;
-            row[j] = insert < drop ? insert : drop;
-            row[j] = change < row[j] ? change : row[j];
-        }
-    }
-    return row[n];
-}
-
-/* The part that word was meant to be, or NULL. */
-static const char *nearest_part(const char *word)
-{
-    const char *best = NULL;
-    int least = 3; /* more than two slips are another word */
-    for (int i = 0; i < N_PARTS && strlen(word) <= 30; i++) {
-        int d = distance(word, part_name(i));
-        if (d < least && d < (int)strlen(word)) {
-            least = d;
-            best = part_name(i);
-        }
-    }
-    return best;
-}
-
 static int run(int argc, char **argv)
 {
     if (argc < 2) {
@@ -139,10 +104,13 @@ static int run(int argc, char **argv)
     for (int i = 0; i < N_PARTS; i++)
         if (!strcmp(argv[1], part_name(i)))
             return parts[i]->run(argc - 1, argv + 1);
-    const char *near = nearest_part(argv[1]);
+    struct nearest near = {argv[1], strlen(argv[1])};
+    for (int i = 0; i < N_PARTS; i++)
+        nearest_try(&near, part_name(i));
     fprintf(stderr,
             "decant corpus: there is no \"%s\"%s%s%s; decant corpus --help lists all parts\n",
-            argv[1], near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+            argv[1], near.best ? "; did you mean \"" : "", near.best ? near.best : "",
+            near.best ? "\"?" : "");
     return CLI_USAGE;
 }
 

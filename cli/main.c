@@ -1,5 +1,6 @@
 /* decant: picks the command. */
 #include "cli/cli.h"
+#include "cli/nearest.h"
 #include "core/tensor/cpu/startup.h"
 
 #include <errno.h>
@@ -37,8 +38,13 @@ int main(int argc, char **argv)
         return CLI_USAGE;
     }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help") || !strcmp(argv[1], "-h")) {
-        usage(stdout);
-        return finish(CLI_DONE);
+        if (argc == 2) {
+            usage(stdout);
+            return finish(CLI_DONE);
+        }
+        static char help[] = "--help"; /* "help COMMAND" is "COMMAND --help" */
+        memmove(argv + 1, argv + 2, (size_t)(argc - 2) * sizeof *argv);
+        argv[argc - 1] = help;
     }
     if (!strcmp(argv[1], "--version")) {
         printf("decant %s\n", DECANT_VERSION);
@@ -47,6 +53,11 @@ int main(int argc, char **argv)
     for (const struct command *const *c = cli_commands; *c; c++)
         if (!strcmp(argv[1], (*c)->name))
             return finish((*c)->run(argc - 1, argv + 1));
-    fprintf(stderr, "decant: there is no command \"%s\"; decant --help lists them\n", argv[1]);
+    struct nearest near = {argv[1], strlen(argv[1])};
+    for (const struct command *const *c = cli_commands; *c; c++)
+        nearest_try(&near, (*c)->name);
+    fprintf(stderr, "decant: there is no command \"%s\"%s%s%s; decant --help lists them\n", argv[1],
+            near.best ? "; did you mean \"" : "", near.best ? near.best : "",
+            near.best ? "\"?" : "");
     return CLI_USAGE;
 }

@@ -47,6 +47,22 @@ expect 2 "--teacher DIR|GGUF|URL is required" $decant generate-traces
 expect 2 "is not an option" $decant eval --modle x
 expect 2 "whole number" $decant eval --model x --problems y --samples many
 expect 2 "1 to" $decant eval --model x --problems y --samples 0
+# a slip in a word, and the beginning of one
+expect 2 'no command "corpos"; did you mean "corpus"?' $decant corpos
+expect 2 'did you mean "generate-traces"?' $decant generate
+expect 2 "is not an option of this command; did you mean --prompts?" $decant generate-traces --promts=x
+expect 2 "did you mean --samples?" $decant eval --sampels 3
+expect 2 "did you mean --type?" $decant quantize-and-export --typ q4_0
+expect 2 "did you mean --temperature?" $decant chat --temp 1
+expect 2 "is not an option of this command; see decant chat" $decant chat --quux 1
+expect 2 'there is no command "quux"; decant --help' $decant quux
+for c in distill "corpus stats"; do
+    expect 0 "" $decant $c --help
+    cp "$dir/out" "$dir/help"
+    expect 0 "" $decant help $c
+    cmp "$dir/out" "$dir/help" || fail "help $c"
+done
+expect 2 "no command" $decant help frobnicate
 expect 1 "no such model" $decant eval --model "$dir/nothing" --problems "$dir/test.jsonl"
 
 expect 0 "" $decant corpus --help
