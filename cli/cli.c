@@ -100,7 +100,6 @@ static int take_num(const struct command *c, struct cli_option *o, const char *n
 
 static int take(const struct command *c, struct cli_option *o, const char *name, const char *s)
 {
-    o->given = true;
     switch (o->kind) {
     case CLI_INT:
         return take_int(c, o, name, s);
@@ -145,10 +144,13 @@ static int parse_one(const struct command *c, struct cli_option *options, int ar
         return not_there(c, options, a, n);
     char name[64];
     snprintf(name, sizeof name, "--%s", o->name);
+    if (o->given && o->kind != CLI_STRS)
+        return wrong(c, name, "is given twice", "");
+    o->given = true;
     if (o->kind == CLI_FLAG) {
         if (a[2 + n])
             return wrong(c, name, "takes no value", "");
-        *(bool *)o->out = o->given = true;
+        *(bool *)o->out = true;
         return 0;
     }
     const char *s = a[2 + n] ? a + 3 + n : *i + 1 < argc ? argv[++*i] : NULL;

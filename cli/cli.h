@@ -61,8 +61,9 @@ struct command {
     const char *about; /* a paragraph for --help, or NULL */
 };
 
-/* Parses --name value and --name=value. --help prints the table and exits 0. Anything wrong: a line
- * on stderr that names it and what would fit, and CLI_USAGE. Words that are no options are refused
+/* Parses --name value and --name=value. --help prints the table and exits 0. Anything wrong, an
+ * option given twice too (but a CLI_STRS): a line on stderr that names it and what would fit, and
+ * CLI_USAGE. Words that are no options are refused
  * unless the command took them off argv before. */
 int cli_parse(const struct command *c, struct cli_option *options, int argc, char **argv);
 /* Text that a model or a stranger wrote, to stdout: as it is, but on a terminal without the control

@@ -52,9 +52,11 @@ generate() { # corpus (without .db), prompts, options: exit code in $code, outpu
     corpus=$1 file=$2
     shift 2
     code=0
+    first="--seed 3 --canary 0" # unless the options say otherwise
+    case " $* " in *" --canary "*) first="--seed 3" ;; esac
     # shellcheck disable=SC2086
     $decant generate-traces --teacher "$url" --prompts "$file" --corpus "$dir/$corpus.db" $prices \
-        --seed 3 --canary 0 "$@" >>"$dir/$corpus.out" 2>>"$dir/$corpus.err" || code=$?
+        $first "$@" >>"$dir/$corpus.out" 2>>"$dir/$corpus.err" || code=$?
 }
 q() { # corpus, SQL
     sqlite3 "$dir/$1.db" "$2"

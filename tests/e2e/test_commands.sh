@@ -47,6 +47,8 @@ expect 2 "--teacher DIR|GGUF|URL is required" $decant generate-traces
 expect 2 "is not an option" $decant eval --modle x
 expect 2 "whole number" $decant eval --model x --problems y --samples many
 expect 2 "1 to" $decant eval --model x --problems y --samples 0
+expect 2 "--prompt is given twice" $decant chat --model $teacher --prompt a --prompt b
+expect 2 "--json is given twice" $decant eval --json --json
 # a slip in a word, and the beginning of one
 expect 2 'no command "corpos"; did you mean "corpus"?' $decant corpos
 expect 2 'did you mean "generate-traces"?' $decant generate
