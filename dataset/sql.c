@@ -5,6 +5,19 @@
 #include <stdio.h>
 #include <string.h>
 
+static err_code cannot_open(const char *path, const char *msg, struct err *e)
+{
+    char *dir = path_dir(path, e);
+    err_code rc =
+        !dir ? ERR_NOMEM
+        : file_exists(dir)
+            ? err_set(e, ERR_IO, "%s: cannot be opened (%s); are the file and its directory yours?",
+                      path, msg)
+            : err_set(e, ERR_NOTFOUND, "%s: there is no directory %s; make it first", path, dir);
+    mem_free(dir);
+    return rc;
+}
+
 err_code sql_fail(sqlite3 *db, const char *path, const char *what, struct err *e)
 {
     int code = sqlite3_extended_errcode(db);
@@ -38,9 +51,7 @@ err_code sql_fail(sqlite3 *db, const char *path, const char *what, struct err *e
     case SQLITE_NOMEM:
         return err_set(e, ERR_NOMEM, "%s: %s: out of memory", path, what);
     case SQLITE_CANTOPEN:
-        return err_set(e, ERR_IO,
-                       "%s: cannot be opened (%s); are the file and its directory yours?", path,
-                       msg);
+        return cannot_open(path, msg, e);
     case SQLITE_IOERR:
         return err_set(e, ERR_IO, "%s: %s: %s (SQLite code %d)", path, what, msg, code);
     case SQLITE_TOOBIG:

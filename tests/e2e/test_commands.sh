@@ -115,6 +115,8 @@ grep -q -- '--skip-bad' "$dir/err" || fail "import does not name --skip-bad"
 expect 1 'wrong.jsonl:1: "prompt" should be a string' $decant generate-traces --teacher $teacher \
     --prompts "$dir/wrong.jsonl" --corpus "$dir/none.db"
 ! grep -q -- '--skip-bad' "$dir/err" || fail "generate-traces names an option that it lacks"
+expect 1 "there is no directory $dir/nodir; make it first" $decant corpus import --corpus "$dir/nodir/x.db" \
+    --prompts "$dir/train.jsonl"
 [ ! -e "$dir/none.db" ] || fail "a failed import left a corpus behind"
 ! $decant corpus stats --corpus "$dir/c.db" | grep -qF '$0' || fail "stats print money of a free teacher"
 printf '{"prompt": "x"}\n{"prompt": \n' >"$dir/bad.jsonl"
