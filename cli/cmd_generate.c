@@ -304,7 +304,9 @@ static int run(int argc, char **argv)
          .fmin = 0, .fmax = 1e9},
         {"price-output", CLI_NUM, &s.price_output, "USD",
          "URL: price of a million tokens of reasoning and answer", .fmin = 0, .fmax = 1e9},
-        {"tries", CLI_INT, &o->n_tries, "N", "URL: of a sample, before it is left for another run",
+        {"tries", CLI_INT, &o->n_tries, "N",
+         "URL: of a sample, before it is left for another run; to wait for\nan endpoint that "
+         "nobody answers at (ten minutes, when there is no\nother) uses up none",
          .min = 1, .max = 1000},
         {"idle-timeout", CLI_NUM, &o->idle_seconds, "S",
          "URL: a try ends after so long a silence; with --no-stream\n--total-timeout unless given",
