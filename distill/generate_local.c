@@ -11,6 +11,7 @@ struct flight {
     bool used;
     size_t i_prompt;
     int64_t prompt_id, sample_index;
+    uint64_t seed; /* the sample's own: the beginning of its stream, as HTTP teachers are sent it */
     struct token_list prompt;
 };
 
@@ -58,6 +59,7 @@ static err_code take_off(struct local *g, struct gen_request *r, enum missing_st
     f->i_prompt = todo.i_prompt;
     f->prompt_id = todo.prompt_id;
     f->sample_index = todo.sample_index;
+    f->seed = request_seed(o->seed, todo.prompt, todo.n_prompt, todo.sample_index);
     r->prompt = f->prompt.ids;
     r->n_prompt = f->prompt.n;
     r->max_tokens = o->max_tokens;
@@ -117,7 +119,7 @@ static err_code store(struct local *g, const struct gen_result *r, const struct 
         .params_json = g->job.request.data,
         .think_rule = sp->closed ? "tag" : "none",
         .has_seed = true,
-        .seed = o->seed,
+        .seed = f->seed,
     };
     int64_t id;
     struct verdicts v;

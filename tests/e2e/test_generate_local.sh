@@ -34,6 +34,10 @@ DECANT_QUIET=0 generate old --limit 2 --seed 3 --temperature 0.7 --instruction '
 grep -q 'temperature 0.6 there, 0.7 here; instruction not set there, "Think." here' "$dir/e" ||
     fail "other parameters: $(cat "$dir/e")"
 
+# each sample has a seed of its own, which is kept
+generate seeds --limit 4 --samples 3 >/dev/null
+[ "$(q seeds "SELECT count(DISTINCT seed) FROM traces")" = 12 ] || fail "seeds: $(q seeds "SELECT DISTINCT seed FROM traces")"
+
 # a prompt that fills the context gives an empty trace: said once, with both numbers
 head -n 1 "$dir/p.jsonl" >"$dir/long.jsonl"
 awk 'BEGIN { printf "{\"prompt\":\""; for (i = 0; i < 300; i++) printf "%d ", i; print "\"}" }' >>"$dir/long.jsonl"
