@@ -1,4 +1,5 @@
 #include "core/base/log.h"
+#include "core/base/err.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -19,6 +20,7 @@ static void put_line(const char *head, const char *fmt, va_list ap)
 {
     char line[2048];
     vsnprintf(line, sizeof line, fmt, ap);
+    err_clean(line, strlen(line), '\n'); /* it may quote a server */
     fprintf(stderr, "%s%s%s\n", isatty(2) ? "\r\033[K" : "", head, line);
 }
 

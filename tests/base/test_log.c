@@ -35,6 +35,7 @@ static void messages(void)
 {
     log_info("told %d", 1);
     log_warn("warned %d", 2);
+    log_warn("a server's \033[31mname");
 }
 
 static void a_job(void)
@@ -66,9 +67,10 @@ static void messages_and_quiet(void **state)
 {
     (void)state;
     unsetenv("DECANT_QUIET");
-    assert_string_equal(captured(messages), "told 1\ndecant: warned 2\n");
+    assert_string_equal(captured(messages),
+                        "told 1\ndecant: warned 2\ndecant: a server's ?[31mname\n");
     setenv("DECANT_QUIET", "1", 1);
-    assert_string_equal(captured(messages), "decant: warned 2\n");
+    assert_string_equal(captured(messages), "decant: warned 2\ndecant: a server's ?[31mname\n");
     assert_string_equal(captured(a_job), "");
     unsetenv("DECANT_QUIET");
 }
