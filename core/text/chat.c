@@ -20,15 +20,17 @@ static int32_t or_else(int32_t id, int32_t other)
     return id >= 0 ? id : other;
 }
 
-/* The text between "<|im_start|>system\n" and "<|im_end|>" where the template says it word by word.
- */
+/* The text between "<|im_start|>system\n" and "<|im_end|>" where the template says it word by word,
+ * its line end as it is or escaped. */
 static void find_default_system(struct chat *c, const char *template)
 {
-    static const char open[] = "<|im_start|>system\\n", close[] = "<|im_end|>";
+    static const char open[] = "<|im_start|>system", close[] = "<|im_end|>";
     for (const char *p = template; p && (p = strstr(p, open));) {
         p += sizeof open - 1;
+        size_t line_end = *p == '\n' ? 1 : !strncmp(p, "\\n", 2) ? 2 : 0;
+        p += line_end;
         size_t n = strcspn(p, "'\"\\{<");
-        if (n && !strncmp(p + n, close, sizeof close - 1)) {
+        if (line_end && n && !strncmp(p + n, close, sizeof close - 1)) {
             c->system = p;
             c->n_system = n;
             return;

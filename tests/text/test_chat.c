@@ -101,34 +101,45 @@ static void chatml(void **state)
     check_completion("3 + 4", "7", "<think>\n3 + 4\n</think>\n\n7<|im_end|>");
 }
 
-/* What a template says where no system message is given; Qwen2.5's is built like this one. */
-static void chatml_with_a_default_system(void **state)
+static void open_with_template(const char *config)
 {
-    (void)state;
-    static const char config[] =
-        "{\"chat_template\": \"{%- if tools %}{{- '<|im_start|>system\\\\n' }}"
-        "{%- else %}{%- if messages[0]['role'] == 'system' %}"
-        "{{- '<|im_start|>system\\\\n' + messages[0]['content'] + '<|im_end|>\\\\n' }}{%- else %}"
-        "{{- '<|im_start|>system\\\\nYou count.<|im_end|>\\\\n' }}{%- endif %}{%- endif %}\"}";
     struct err e = {0};
     char dir[] = "/tmp/decant-test-XXXXXX", path[64];
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/tokenizer.json", dir);
     ok(file_copy(VECTORS "qwen2/tokenizer.json", path, &e), &e);
     snprintf(path, sizeof path, "%s/tokenizer_config.json", dir);
-    ok(file_replace(path, config, sizeof config - 1, &e), &e);
+    ok(file_replace(path, config, strlen(config), &e), &e);
     tokenizer_close(tok);
     tok = open_tokenizer(dir);
     ok(file_remove_tree(dir, &e), &e);
     ok(chat_init(&chat, tok, &e), &e);
+}
+
+/* What a template says where no system message is given. Qwen2.5's is built like the first one,
+ * Qwen2's, whose line ends are not escaped, like the second. */
+static void chatml_with_a_default_system(void **state)
+{
+    (void)state;
+    static const char *const configs[] = {
+        "{\"chat_template\": \"{%- if tools %}{{- '<|im_start|>system\\\\n' }}"
+        "{%- else %}{%- if messages[0]['role'] == 'system' %}"
+        "{{- '<|im_start|>system\\\\n' + messages[0]['content'] + '<|im_end|>\\\\n' }}{%- else %}"
+        "{{- '<|im_start|>system\\\\nYou count.<|im_end|>\\\\n' }}{%- endif %}{%- endif %}\"}",
+        "{\"chat_template\": \"{% if messages[0]['role'] != 'system' %}"
+        "{{ '<|im_start|>system\\nYou count.<|im_end|>\\n' }}{% endif %}\"}"};
     static const char asked[] =
         "<|im_start|>system\nYou count.<|im_end|>\n<|im_start|>user\nHow many?<|im_end|>\n"
         "<|im_start|>assistant\n";
-    check_prompt(NULL, one, 1, asked);
-    check_prompt("", one, 1, asked);
-    check_prompt("Be brief.", one, 1,
-                 "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHow many?<|im_end|>\n"
-                 "<|im_start|>assistant\n");
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        open_with_template(configs[i]);
+        check_prompt(NULL, one, 1, asked);
+        check_prompt("", one, 1, asked);
+        check_prompt(
+            "Be brief.", one, 1,
+            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHow many?<|im_end|>\n"
+            "<|im_start|>assistant\n");
+    }
 }
 
 /* transformers' apply_chat_template gives this text, too. */
