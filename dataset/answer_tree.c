@@ -615,10 +615,18 @@ static enum answer_verdict compare_signed(struct matcher *m, struct part a, stru
     return tuples_a != tuples_b ? unknown(m, "signs within a tuple") : compare_lists(m, a, b);
 }
 
-/* k \in \mathbb{Z} and k \in \mathbb{R}; one side may say nothing. */
-static bool other_domains(char a, char b)
+static bool is_told(char domain)
 {
-    return a && b && a != '?' && b != '?' && a != b;
+    return domain && domain != '?';
+}
+
+/* k \in \mathbb{Z} and k \in \mathbb{R}. One side may say nothing, unless the values of k are the
+ * answer: then it means the real numbers. */
+static bool other_domains(char a, char b, bool regions)
+{
+    if (is_told(a) && is_told(b))
+        return a != b;
+    return regions && ((is_told(a) && a != 'R') || (is_told(b) && b != 'R'));
 }
 
 enum answer_verdict answer_trees(const struct expr_tree *given, const struct expr_tree *gold,
@@ -638,7 +646,8 @@ enum answer_verdict answer_trees(const struct expr_tree *given, const struct exp
         v = unknown(&m, "too complex");
     else if (!identical && (given->ambiguous || gold->ambiguous))
         v = unknown(&m, "written so that it can be read in two ways");
-    else if (v == ANSWER_CORRECT && other_domains(given->domain, gold->domain))
+    else if (v == ANSWER_CORRECT &&
+             other_domains(given->domain, gold->domain, part_is_region(a) || part_is_region(b)))
         v = unknown(&m, "variables of another kind");
     *why = m.why;
     return v;
