@@ -217,7 +217,7 @@ static void read_word_before(const char *begin, const char **s, char word[16])
 }
 
 /* What the words around a lone number make of it: "2.5 million" and "20 percent" are taken as a
- * whole, *to moves; false for "3 dozen", "10 times as many", "ten minus 3". */
+ * whole, *to moves; false for "3 dozen", "10 times as many", "ten minus 3", "negative 5". */
 static bool take_words(struct line l, const char *from, const char **to)
 {
     static const char *const functions[] = {"square", "cube",   "root",     "double",
@@ -226,8 +226,8 @@ static bool take_words(struct line l, const char *from, const char **to)
     struct answer_value v;
     const char *s = from, *end = *to;
     read_word_before(l.s, &s, word);
-    if (!strcmp(word, "and")) /* "the first number and 9" */
-        return false;
+    if (!strcmp(word, "and") || !strcmp(word, "negative"))
+        return false; /* "the first number and 9" */
     if (!strcmp(word, "of")) {
         read_word_before(l.s, &s, word);
         for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
