@@ -402,7 +402,7 @@ static err_code train_loop(struct job *j, struct err *e)
     struct train_state *st = &j->st;
     err_code rc = ERR_OK;
     double ignored;
-    if (st->step == 0)
+    if (st->step == 0 && isnan(st->eval_before))
         rc = evaluate(j, &st->eval_before, e);
     else if (st->eval_due && st->step < j->n_steps)
         rc = evaluate(j, &ignored, e);

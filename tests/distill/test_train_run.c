@@ -297,6 +297,33 @@ static void test_ctrl_c_in_evaluation(void **state)
     }
 }
 
+/* Ctrl-C in the first step, behind the first held-out loss: it is not computed again. */
+static void test_ctrl_c_in_the_first_step(void **state)
+{
+    (void)state;
+    fixture_binary();
+    fixture_add(text("%s/first.db", dir), 0, 2000);
+    pid_t pid = fixture_start(
+        text("distill --student tests/vectors/train/config.json --corpus %s/first.db --out "
+             "%s/first --epochs 1 --batch-tokens 1024 --accumulation 1000 --max-length 256 "
+             "--eval-fraction 0.02 --threads 1",
+             dir, dir),
+        run_log);
+    const char *metrics = text("%s/first/metrics.jsonl", dir);
+    struct buf b = {0};
+    for (int i = 0; i < 60000 && (!b.data || !count(b.data, "eval_loss")); i++) {
+        fixture_sleep(0.002);
+        if (file_exists(metrics))
+            fixture_text(metrics, &b);
+    }
+    kill(pid, SIGINT);
+    assert_int_equal(fixture_wait(pid), 3); /* or this test came too late */
+    expect(text("distill --out %s/first --resume", dir), 0, "held out");
+    fixture_text(metrics, &b);
+    assert_int_equal(count(b.data, "\"step\": 0, \"eval_loss\""), 1);
+    buf_dispose(&b);
+}
+
 /* A student with a NaN among its weights: said as that, and metrics.jsonl stays JSON. */
 static void test_damaged_student(void **state)
 {
@@ -329,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_config_file),
         cmocka_unit_test(test_ctrl_c),
         cmocka_unit_test(test_ctrl_c_in_evaluation),
+        cmocka_unit_test(test_ctrl_c_in_the_first_step),
         cmocka_unit_test(test_damaged_student),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
