@@ -178,6 +178,13 @@ int cli_parse(const struct command *c, struct cli_option *options, int argc, cha
     return 0;
 }
 
+bool cli_given(const struct cli_option *options, const char *name)
+{
+    while (options->name && strcmp(options->name, name) != 0)
+        options++;
+    return options->name && options->given;
+}
+
 /* Length of the control character at s, or 0: C0 and DEL are a byte, C1 (U+0080 to U+009F) two. */
 static size_t control_at(const unsigned char *s, size_t n)
 {

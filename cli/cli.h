@@ -63,9 +63,10 @@ struct command {
 
 /* Parses --name value and --name=value. --help prints the table and exits 0. Anything wrong, an
  * option given twice too (but a CLI_STRS): a line on stderr that names it and what would fit, and
- * CLI_USAGE. Words that are no options are refused
- * unless the command took them off argv before. */
+ * CLI_USAGE. Words that are no options are refused unless the command took them off argv before. */
 int cli_parse(const struct command *c, struct cli_option *options, int argc, char **argv);
+/* Was the option of that name in the table given? */
+bool cli_given(const struct cli_option *options, const char *name);
 /* Text that a model or a stranger wrote, to stdout: as it is, but on a terminal without the control
  * characters (but \n and \t) that could steer it. UTF-8, whole characters. */
 void cli_put_text(const char *s, size_t n);

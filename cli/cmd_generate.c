@@ -52,14 +52,6 @@ static err_code wrong(struct err *e, const char *what)
     return err_set(e, ERR_USAGE, "%s; see decant generate-traces --help", what);
 }
 
-static bool given(const struct cli_option *options, const char *name)
-{
-    for (; options->name; options++)
-        if (!strcmp(options->name, name))
-            return options->given;
-    return false;
-}
-
 /* "I/N". */
 static err_code read_shard(struct settings *s, struct err *e)
 {
@@ -79,10 +71,10 @@ static err_code read_shard(struct settings *s, struct err *e)
 
 static err_code read_samples(struct settings *s, const struct cli_option *options, struct err *e)
 {
-    bool until = given(options, "until-correct");
-    if (given(options, "max-samples") != until)
+    bool until = cli_given(options, "until-correct");
+    if (cli_given(options, "max-samples") != until)
         return wrong(e, "--until-correct and --max-samples are given together or not at all");
-    if (until && given(options, "samples"))
+    if (until && cli_given(options, "samples"))
         return wrong(e, "give --samples, or --until-correct with --max-samples, not both");
     if (until && s->max_samples < s->o.until_good)
         return wrong(e, "--max-samples is less than --until-correct");
@@ -160,7 +152,7 @@ static err_code read_teachers(struct settings *s, const struct cli_option *optio
     }
     if (n_urls && n_urls < s->teachers.n)
         return wrong(e, "--teacher is given as URLs, or once as a model on disk, not both");
-    if (n_urls && given(options, "threads"))
+    if (n_urls && cli_given(options, "threads"))
         return wrong(e, "--threads is for a teacher on disk");
     if (n_urls)
         return read_urls(s, e);
@@ -168,7 +160,7 @@ static err_code read_teachers(struct settings *s, const struct cli_option *optio
         return wrong(e, "--teacher can be given several times for URLs only");
     s->o.teacher = s->teachers.items[0];
     for (size_t i = 0; i < sizeof only_url / sizeof *only_url; i++)
-        if (given(options, only_url[i]))
+        if (cli_given(options, only_url[i]))
             return err_set(e, ERR_USAGE,
                            "--%s is for HTTP teachers, and --teacher %s is no URL "
                            "(http://HOST:PORT/v1)",
@@ -183,7 +175,7 @@ static err_code resolve(struct settings *s, const struct cli_option *options, st
     s->o.n_threads = (int)s->threads;
     s->o.stop_loops = !s->no_stop_loops;
     /* A whole answer comes after a silence as long as its chain of thought. */
-    if (s->o.no_stream && !given(options, "idle-timeout"))
+    if (s->o.no_stream && !cli_given(options, "idle-timeout"))
         s->o.idle_seconds = s->o.total_seconds;
     err_code rc = read_shard(s, e);
     if (!rc)

@@ -49,13 +49,6 @@ static bool is_taken(const char *kind)
     return false;
 }
 
-static bool is_given(const struct cli_option *options, const char *name)
-{
-    while (strcmp(options->name, name) != 0)
-        options++;
-    return options->given;
-}
-
 static err_code check(struct args *a, const struct cli_option *options, struct err *e)
 {
     if (!a->where != !a->as)
@@ -70,8 +63,8 @@ static err_code check(struct args *a, const struct cli_option *options, struct e
     bool any = a->where != NULL;
     for (int r = 0; r < FILTER_N; r++)
         any |= a->opt.use[r];
-    a->opt.use[FILTER_MIXED_LANGUAGE] |= is_given(options, "max-foreign");
-    a->opt.use[FILTER_LONG_PARAGRAPH] |= is_given(options, "max-paragraph");
+    a->opt.use[FILTER_MIXED_LANGUAGE] |= cli_given(options, "max-foreign");
+    a->opt.use[FILTER_LONG_PARAGRAPH] |= cli_given(options, "max-paragraph");
     if (!any)
         a->opt.use[FILTER_MIXED_LANGUAGE] = a->opt.use[FILTER_LONG_PARAGRAPH] =
             a->opt.use[FILTER_CODE_BLOCK] = true;
