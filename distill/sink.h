@@ -21,10 +21,9 @@ struct sink {
     struct generate_summary *sum;
     bool in_transaction;
     int64_t n_uncommitted;
-    double t_commit; /* when the open transaction is to be committed */
-    double
-        grace_seconds; /* how long after Ctrl-C another process that writes is still waited for */
-    double t_give_up;  /* then; 0: Ctrl-C has not come */
+    double t_commit;      /* when the open transaction is to be committed */
+    double grace_seconds; /* after Ctrl-C another process that writes is waited for so long */
+    double t_give_up;     /* then; 0: Ctrl-C has not come */
 };
 /* Nothing is marked against it, and its answer is right. */
 bool sink_is_good(const struct verdicts *v);

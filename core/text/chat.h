@@ -20,8 +20,8 @@ struct chat {
     enum chat_form form;
     const struct tokenizer *tok;
     int32_t bos, eos, user, assistant, think, think_end; /* -1 when the form has none */
-    const char
-        *system; /* said where no system message is given; NULL: nothing. In tok's template */
+    /* what tok's template says where no system message is given; NULL: nothing */
+    const char *system;
     size_t n_system;
 };
 /* Recognises the form. Never fails for lack of one: CHAT_PLAIN (chat_form_name tells). */

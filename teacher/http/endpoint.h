@@ -4,9 +4,7 @@
  *     endpoint_init(&ep, weight, most, now);
  *     i = endpoint_choose(eps, n, avoid, now);      // -1: none may take a request now
  *     ticket = endpoint_sent(&eps[i], now);
- *     endpoint_accepted(&eps[i], now, ticket);      // status 2xx and the first of its body, if
- * that
- *                                                   // is no error
+ *     endpoint_accepted(&eps[i], now, ticket);      // 2xx, and its body begins with no error
  *     endpoint_ended(&eps[i], now, ticket, result, seconds);
  *     endpoint_tick(&eps[i], now);                  // now and then
  *     sleep until the earliest endpoint_wake
