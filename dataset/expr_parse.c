@@ -288,7 +288,8 @@ static uint16_t parse_statement(struct expr_parser *p)
     const struct expr_token *first = p->tok;
     if (scan_name(p, &name, &op)) {
         uint16_t n = parse_assignment(p, name, op);
-        if (n && first[1].kind == '_' && first[2].kind == TOKEN_NUMBER)
+        bool brace = first[1].kind == '_' && first[2].kind == '{';
+        if (n && first[1].kind == '_' && first[2 + brace].kind == TOKEN_NUMBER)
             p->t->nodes[n].open = p->t->text[first->at];
         return n;
     }

@@ -76,6 +76,8 @@ uint32_t expr_scan_variable(const struct expr_parser *p, struct expr_token **tok
         if (!t)
             return 0;
         const struct expr_token *last = t - 1;
+        if (last == sub + 2) /* x_{1} is x_1 */
+            last = ++sub;
         name = hash_more(name, p->t->text + sub->at, (size_t)(last->at + last->n - sub->at));
     }
     *tok = t;
