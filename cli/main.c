@@ -32,6 +32,7 @@ static int finish(int code)
 
 int main(int argc, char **argv)
 {
+    char help[] = "--help"; /* "help COMMAND" is "COMMAND --help" */
     cpu_startup(argv);
     if (argc < 2) {
         usage(stderr);
@@ -42,7 +43,6 @@ int main(int argc, char **argv)
             usage(stdout);
             return finish(CLI_DONE);
         }
-        static char help[] = "--help"; /* "help COMMAND" is "COMMAND --help" */
         memmove(argv + 1, argv + 2, (size_t)(argc - 2) * sizeof *argv);
         argv[argc - 1] = help;
     }

@@ -47,6 +47,11 @@ err_code request_local(const struct generate_options *o, const struct model *m, 
     if (!(rc = buf_str(b, "{\"teacher\":", e)) && !(rc = json_quote(b, name, strlen(name), e)))
         rc = buf_printf(b, e, ",\"fingerprint\":\"%016llx\",\"chat\":\"%s\"",
                         (unsigned long long)mark, chat_form_name(m->chat.form));
+    if (!rc && m->chat.system && !(o->system && *o->system)) { /* what its template says instead */
+        rc = buf_str(b, ",\"default_system\":", e);
+        if (!rc)
+            rc = json_quote(b, m->chat.system, m->chat.n_system, e);
+    }
     if (!rc)
         rc = add_common(o, b, e);
     return rc ? rc : buf_str(b, "}", e);

@@ -38,5 +38,6 @@ void cpu_startup(char **argv)
     if (n > 0) {
         self[n] = 0;
         execv(self, argv);
+        execv("/proc/self/exe", argv); /* the file was replaced meanwhile */
     }
 }
