@@ -4,6 +4,7 @@
 #define DECANT_DATASET_ANSWER_FIND_H
 
 #include "dataset/answer_value.h"
+#include "dataset/starts.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -19,19 +20,6 @@ static inline bool set_span(struct answer_span *out, const char *s, const char *
         end--;
     *out = (struct answer_span){s, (size_t)(end - s), rule};
     return end > s;
-}
-
-/* Does [s, end) begin with it? */
-static inline bool starts(const char *s, const char *end, const char *with)
-{
-    size_t n = strlen(with);
-    return (size_t)(end - s) >= n && !memcmp(s, with, n);
-}
-
-static inline bool starts_any_case(const char *s, const char *end, const char *with)
-{
-    size_t n = strlen(with);
-    return (size_t)(end - s) >= n && !strncasecmp(s, with, n);
 }
 
 /* The last complete box, searched from the end, with those that are joined to it. */

@@ -1,4 +1,5 @@
 #include "dataset/expr_words.h"
+#include "dataset/starts.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -45,12 +46,6 @@ static uint32_t hash(const char *s, size_t n)
     for (size_t i = 0; i < n; i++)
         h = (h ^ (unsigned char)s[i]) * 16777619u;
     return h | 0x80000000u; /* no single letter */
-}
-
-static bool starts(const char *s, const char *end, const char *with)
-{
-    size_t n = strlen(with);
-    return (size_t)(end - s) >= n && !memcmp(s, with, n);
 }
 
 /* The length of a thousands separator at s: "," "{,}" ",\!" "\," and thin spaces; 0: none. */

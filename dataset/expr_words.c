@@ -1,5 +1,6 @@
 #include "dataset/expr_words.h"
 #include "dataset/answer_value.h"
+#include "dataset/starts.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -279,12 +280,6 @@ bool expr_is_short_word(const char *word)
 {
     return unit_is_short(word) ||
            is_listed(word, short_words, sizeof short_words / sizeof *short_words);
-}
-
-static bool starts_any_case(const char *s, const char *end, const char *with)
-{
-    size_t n = strlen(with);
-    return (size_t)(end - s) >= n && !strncasecmp(s, with, n);
 }
 
 const char *expr_past_set_words(const char *s, const char *end, enum expr_constant *op)

@@ -1,5 +1,6 @@
 #include "dataset/scripts.h"
 #include "core/text/unicode.h"
+#include "dataset/starts.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -103,12 +104,6 @@ static size_t up_to(const char *s, const char *end, const char *close, size_t mo
     if (!at || (one_line && memchr(s, '\n', (size_t)(at - s))))
         return 0;
     return (size_t)(at - s) + strlen(close);
-}
-
-static bool starts(const char *s, const char *end, const char *with)
-{
-    size_t n = strlen(with);
-    return (size_t)(end - s) >= n && !memcmp(s, with, n);
 }
 
 /* Code, formulas, addresses: bytes to pass over at s, or 0. */
