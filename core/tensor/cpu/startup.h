@@ -5,10 +5,11 @@
  *         cpu_startup(argv);      // first of all: it may start the program once more
  *
  * OPENBLAS_CORETYPE: an OpenBLAS older than the processor does not know it and takes its oldest
- * kernels, a sixth as fast (0.3.21, Debian 12's, on Intel's processors since 2023). It is told
- * which kernels the processor's instruction sets allow. GOMP_SPINCOUNT: threads that wait for one
- * another spin for a short time only. libgomp's default, some milliseconds, starves the very thread
- * that is waited for when other programs use the cores.
+ * kernels, a sixth as fast (0.3.21, Debian 12's, on an Intel Emerald Rapids). It is told which
+ * kernels the processor's instruction sets allow.
+ *
+ * GOMP_SPINCOUNT: threads that wait for one another spin for a short time only. libgomp's default,
+ * some milliseconds, starves the very thread that is waited for when other programs use the cores.
  *
  * What the user has set stays. Measurements: docs/performance.md, "Busy machines" and "CPU
  * operations". */
