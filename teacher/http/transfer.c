@@ -260,6 +260,10 @@ err_code transfer_begin(struct http_teacher *t, struct ask *a, int endpoint, str
          * Without TLS the first answer would tell, minutes later. */
         SET(x->easy, CURLOPT_PIPEWAIT, strncmp(site->url, "https", 5) ? 0L : 1L);
     }
+    /* A wrong Content-Length leaves the rest of an answer on its connection, where it spoils the
+     * next: who has failed twice does not take a used one. (HTTP/2 has no such rest.) */
+    bool fresh = a->n_charged >= 2 && strncmp(site->url, "https", 5);
+    SET(x->easy, CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
     /* Not copied: a->body stays until the transfer has ended. */
     SET(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)a->body.len);
     SET(x->easy, CURLOPT_POSTFIELDS, a->body.data);
