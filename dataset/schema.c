@@ -26,14 +26,21 @@ static const char *const tables[] = {"prompts",         "requests", "traces",  "
                                      "prompt_verdicts", "logprobs", "failures"};
 enum { N_VIEWS = sizeof views / sizeof *views, N_TABLES = sizeof tables / sizeof *tables };
 
+/* In one transaction, begun here where there is none: while another process makes the corpus, what
+ * is read one by one would be of before and of after. */
 static err_code read_version(struct corpus *c, int64_t *app, int64_t *version, int64_t *n_tables,
                              struct err *e)
 {
-    err_code rc = sql_number(c, "PRAGMA application_id", app, e);
+    bool own = sqlite3_get_autocommit(c->db);
+    err_code rc = own ? sql_exec(c, "BEGIN", "cannot be read", e) : ERR_OK;
+    if (!rc)
+        rc = sql_number(c, "PRAGMA application_id", app, e);
     if (!rc)
         rc = sql_number(c, "PRAGMA user_version", version, e);
     if (!rc)
         rc = sql_number(c, "SELECT count(*) FROM sqlite_schema", n_tables, e);
+    if (own)
+        corpus_rollback(c);
     return rc;
 }
 
