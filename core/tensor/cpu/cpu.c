@@ -167,21 +167,30 @@ void cpu_split(int n_threads, int64_t n, int64_t unit, cpu_body *body, const voi
     }
 }
 
-void cpu_row_part(const struct cpu_kernels *k, const struct tensor *w, int64_t i, int64_t c,
-                  int64_t n, float *dst)
+/* n columns from c on of one row at src, whose scales are s. */
+static void scaled_part(const struct cpu_kernels *k, const struct tensor *w, const char *src,
+                        const float *s, int64_t c, int64_t n, float *dst)
 {
-    int64_t size = dtype_info(w->dtype)->block_bytes;
-    const char *src = (const char *)tensor_row(w, i);
-    if (!w->scale) {
-        k->to_f32(w->dtype, src + c * size, dst, (size_t)n, 1);
-        return;
-    }
-    const float *s = w->scale + (i + w->scale_row0) / w->scale_rows * w->scale_ld;
     for (int64_t end = c + n; c < end;) {
         int64_t stop = (c / w->scale_cols + 1) * w->scale_cols;
         int64_t len = (stop < end ? stop : end) - c;
-        k->to_f32(w->dtype, src + c * size, dst, (size_t)len, s[c / w->scale_cols]);
+        k->to_f32(w->dtype, src, dst, (size_t)len, s[c / w->scale_cols]);
         c += len;
+        src += len; /* only FP8 has scales: a byte each */
         dst += len;
+    }
+}
+
+void cpu_rows_part(const struct cpu_kernels *k, const struct tensor *w, int64_t i, int64_t rows,
+                   int64_t c, int64_t n, float *dst, int64_t ld)
+{
+    int64_t size = dtype_info(w->dtype)->block_bytes;
+    const char *src = (const char *)w->data + (i * w->ld + c) * size;
+    for (int64_t last = i + rows; i < last; i++, src += w->ld * size, dst += ld) {
+        if (w->scale)
+            scaled_part(k, w, src, w->scale + (i + w->scale_row0) / w->scale_rows * w->scale_ld, c,
+                        n, dst);
+        else
+            k->to_f32(w->dtype, src, dst, (size_t)n, 1);
     }
 }

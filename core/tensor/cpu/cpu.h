@@ -40,9 +40,17 @@ void cpu_split(int n_threads, int64_t n, int64_t unit, cpu_body *body, const voi
 /* The part [*first, *last) of n that falls to thread i of n_threads; parts are multiples of unit
  * but for the last. */
 void cpu_part(int64_t n, int64_t unit, int i, int n_threads, int64_t *first, int64_t *last);
-/* n columns from c on of row i of w as float32, FP8 scales applied. */
-void cpu_row_part(const struct cpu_kernels *k, const struct tensor *w, int64_t i, int64_t c,
-                  int64_t n, float *dst);
+/* n columns from c on of `rows` rows from i on of w (no block type) as float32, FP8 scales applied;
+ * dst's rows stand ld apart. */
+void cpu_rows_part(const struct cpu_kernels *k, const struct tensor *w, int64_t i, int64_t rows,
+                   int64_t c, int64_t n, float *dst, int64_t ld);
+
+/* The same of one row. */
+static inline void cpu_row_part(const struct cpu_kernels *k, const struct tensor *w, int64_t i,
+                                int64_t c, int64_t n, float *dst)
+{
+    cpu_rows_part(k, w, i, 1, c, n, dst, n);
+}
 
 static inline const struct cpu_kernels *cpu_kernels_of(const struct device *d)
 {

@@ -35,23 +35,41 @@ INLINE v4 v_fold4(vf v)
     return _mm256_castps256_ps128(h) + _mm256_extractf128_ps(h, 1);
 }
 
-/* v_fold4 and v4_sums of a whole tile, to the bit, with half as many shuffles: quarter i of the
- * result is the sums of s[i][0..3]. */
+/* v_fold4 and v4_sums of a whole tile, to the bit: quarter i of the result is the sums of
+ * s[i][0..3]. Each step adds half of the lanes of a, and of b, to their other half: a blend takes
+ * the lanes that stay where they are, one shuffle the others. */
 #define V_FOLD_TILE
+INLINE vf v_fold_halves(vf a, vf b) /* [a 0-7 + a 8-15, b 8-15 + b 0-7] */
+{
+    return _mm512_mask_blend_ps(0xFF00, a, b) + _mm512_shuffle_f32x4(a, b, 0x4E);
+}
+
+INLINE vf v_fold_quarters(vf a, vf b) /* [a0 + a1, b1 + b0, a2 + a3, b3 + b2], four lanes each */
+{
+    const __m512i other = _mm512_setr_epi64(2, 3, 8, 9, 6, 7, 12, 13);
+    return _mm512_mask_blend_ps(0xF0F0, a, b) +
+           (vf)_mm512_permutex2var_pd((__m512d)a, other, (__m512d)b);
+}
+
+INLINE vf v_fold_pairs(vf a, vf b) /* of each quarter [a0 + a2, a1 + a3, b2 + b0, b3 + b1] */
+{
+    return _mm512_mask_blend_ps(0xCCCC, a, b) + _mm512_shuffle_ps(a, b, 0x4E);
+}
+
+INLINE vf v_fold_ones(vf a, vf b) /* of each quarter [a0 + a1, b1 + b0, a2 + a3, b3 + b2] */
+{
+    const __m512i other =
+        _mm512_setr_epi32(1, 16, 3, 18, 5, 20, 7, 22, 9, 24, 11, 26, 13, 28, 15, 30);
+    return _mm512_mask_blend_ps(0xAAAA, a, b) + _mm512_permutex2var_ps(a, other, b);
+}
+
 INLINE vf v_fold_tile(vf s[4][4])
 {
     vf f[4]; /* of column j: quarter i is s[i][j] folded to four lanes */
 #pragma GCC unroll 4
-    for (int j = 0; j < 4; j++) {
-        vf a = _mm512_shuffle_f32x4(s[0][j], s[1][j], 0x44) +
-               _mm512_shuffle_f32x4(s[0][j], s[1][j], 0xEE);
-        vf b = _mm512_shuffle_f32x4(s[2][j], s[3][j], 0x44) +
-               _mm512_shuffle_f32x4(s[2][j], s[3][j], 0xEE);
-        f[j] = _mm512_shuffle_f32x4(a, b, 0x88) + _mm512_shuffle_f32x4(a, b, 0xDD);
-    }
-    vf ab = _mm512_unpacklo_ps(f[0], f[1]) + _mm512_unpackhi_ps(f[0], f[1]);
-    vf cd = _mm512_unpacklo_ps(f[2], f[3]) + _mm512_unpackhi_ps(f[2], f[3]);
-    return _mm512_shuffle_ps(ab, cd, 0x44) + _mm512_shuffle_ps(ab, cd, 0xEE);
+    for (int j = 0; j < 4; j++)
+        f[j] = v_fold_quarters(v_fold_halves(s[0][j], s[2][j]), v_fold_halves(s[1][j], s[3][j]));
+    return v_fold_ones(v_fold_pairs(f[0], f[2]), v_fold_pairs(f[1], f[3]));
 }
 
 INLINE vf v_sqrt(vf v)
@@ -73,6 +91,24 @@ INLINE vf v_load_f8(const uint8_t *p)
     h = _mm256_and_si256(h, _mm256_set1_epi16((short)0xBF80));
     __mmask16 nan = _mm256_cmpeq_epi16_mask(_mm256_and_si256(h, ones), ones);
     return _mm512_cvtph_ps(_mm256_mask_blend_epi16(nan, h, _mm256_set1_epi16(0x7E00)));
+}
+
+/* 64 of them times by to dst; false, and nothing done, where one is NaN. */
+#define V_F8_BLOCK 64
+INLINE bool v_f8_block(const uint8_t *src, float *dst, vf by)
+{
+    __m512i all = _mm512_loadu_si512(src);
+    if (_mm512_cmpeq_epi8_mask(_mm512_add_epi8(all, all), _mm512_set1_epi8((char)0xFE)))
+        return false;
+#pragma GCC unroll 2
+    for (int i = 0; i < V_F8_BLOCK; i += 32) {
+        __m256i half = _mm256_loadu_si256((const __m256i *)(src + i));
+        __m512i h = _mm512_slli_epi16(_mm512_cvtepi8_epi16(half), 7);
+        h = _mm512_and_si512(h, _mm512_set1_epi16((short)0xBF80));
+        v_store(dst + i, _mm512_cvtph_ps(_mm512_castsi512_si256(h)) * by);
+        v_store(dst + i + 16, _mm512_cvtph_ps(_mm512_extracti64x4_epi64(h, 1)) * by);
+    }
+    return true;
 }
 
 #define KERNELS_NAME "avx512"

@@ -18,8 +18,18 @@ INLINE void convert(enum dtype t, const void *src, float *dst, size_t n, float s
 {
     size_t i = 0, size = (size_t)dtype_info(t)->block_bytes;
     float by = t == DT_F8_E4M3 ? scale * F8_FACTOR : scale; /* a power of 2: the same rounding */
-    for (; i + LANES <= n; i += LANES)
-        v_store(dst + i, load_as_f32(t, src, i) * by);
+    while (i + LANES <= n) {
+        size_t end = n;
+#ifdef V_F8_BLOCK
+        if (t == DT_F8_E4M3 && i + V_F8_BLOCK <= n) {
+            end = i + V_F8_BLOCK;
+            if (v_f8_block((const uint8_t *)src + i, dst + i, v_set1(by)))
+                i = end;
+        }
+#endif
+        for (; i + LANES <= end; i += LANES)
+            v_store(dst + i, load_as_f32(t, src, i) * by);
+    }
     if (i < n)
         dtype_to_f32(t, (const char *)src + i * size, dst + i, n - i);
     for (; i < n; i++)

@@ -22,8 +22,8 @@ static void rowwise_rows(const struct cpu_kernels *k, struct tensor *y, const st
             int64_t n_tile = last - n < N_TILE ? last - n : N_TILE;
             for (int64_t c = 0; c == 0 || c < cols; c += K_TILE) {
                 int64_t len = cols - c < K_TILE ? cols - c : K_TILE;
-                for (int64_t i = 0; !direct && i < n_tile; i++)
-                    cpu_row_part(k, w, n + i, c, len, tile + i * K_TILE);
+                if (!direct)
+                    cpu_rows_part(k, w, n, n_tile, c, len, tile, K_TILE);
                 unsigned part = (c == 0 ? SUM_FIRST : 0) | (c + len == cols ? SUM_LAST : 0) |
                                 (add ? SUM_ADD : 0);
                 k->nt(m, n_tile, len, cpu_row(x, t) + c, x->ld, direct ? cpu_row(w, n) + c : tile,
@@ -33,11 +33,12 @@ static void rowwise_rows(const struct cpu_kernels *k, struct tensor *y, const st
     }
 }
 
-/* Few rows of x repay no tile: weights are converted in registers, again for every 4 rows. */
+/* Few rows of x repay no tile: weights are converted in registers, again for every 4 rows, which
+ * for FP8 costs more than a tile from 5 rows on. */
 static bool convert_in_registers(const struct cpu_kernels *k, const struct tensor *w, int64_t rows)
 {
     if (w->dtype == DT_F8_E4M3)
-        return rows <= 8 && (!w->scale || w->scale_cols % k->lanes == 0);
+        return rows <= 4 && (!w->scale || w->scale_cols % k->lanes == 0);
     return rows <= 16 && (w->dtype == DT_F16 || w->dtype == DT_BF16);
 }
 
@@ -113,8 +114,8 @@ static void dx_columns(const void *ctx, int64_t first, int64_t last, int i)
         int64_t len = last - c < COL_TILE ? last - c : COL_TILE;
         for (int64_t n = 0; n == 0 || n < n_sum; n += SUM_TILE) {
             int64_t m = n_sum - n < SUM_TILE ? n_sum - n : SUM_TILE;
-            for (int64_t j = 0; !direct && j < m; j++)
-                cpu_row_part(p->k, w, n + j, c, len, tile + j * COL_TILE);
+            if (!direct)
+                cpu_rows_part(p->k, w, n, m, c, len, tile, COL_TILE);
             p->k->nn(tensor_rows(dx), len, m, (float *)dy->data + n, dy->ld, 1,
                      direct ? cpu_row(w, n) + c : tile, direct ? w->ld : COL_TILE,
                      (float *)dx->data + c, dx->ld, n > 0 || p->add);
