@@ -306,11 +306,6 @@ void transfer_release(struct http_teacher *t, struct transfer *x)
 
 void transfer_words(CURL *easy, CURLcode code, const char *words, char out[TRANSFER_WORDS])
 {
-    /* OpenSSL's words, also those before its version 3, and GnuTLS's, for what is no TLS; the last
-     * is of servers that hang up on a request they can't read */
-    static const char *const plain[] = {"wrong version number", "packet length too long",
-                                        "unknown protocol", "unexpected TLS packet",
-                                        "unexpected eof"};
     const char *cause = "";
     long n = 0;
     if (!*words)
@@ -318,9 +313,8 @@ void transfer_words(CURL *easy, CURLcode code, const char *words, char out[TRANS
     if (code == CURLE_COULDNT_CONNECT && !curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &n) &&
         n == ECONNREFUSED)
         cause = "connection refused; is the server up, and the port right? ";
-    for (size_t i = 0; code == CURLE_SSL_CONNECT_ERROR && i < sizeof plain / sizeof *plain; i++)
-        if (strstr(words, plain[i]))
-            cause = "the server does not seem to speak TLS; http:// instead of https://? ";
+    if (code == CURLE_SSL_CONNECT_ERROR) /* TLS libraries have many words for what is no TLS */
+        cause = "TLS could not begin; http:// instead of https://? ";
     snprintf(out, TRANSFER_WORDS, *cause ? "%s(%s)" : "%s%s", cause, words);
 }
 

@@ -93,7 +93,7 @@ mistake() { # URL, exit code, what is said
 host=${dull#http://}
 mistake http://127.0.0.1:9/v1 1 "127.0.0.1:9/v1/models: its models can't be listed: connection refused; is the server up"
 mistake "${dull%/v1}" 1 "^decant: ${dull%/v1}/models: HTTP 404.*; does the URL lack its /v1?"
-mistake "https://$host" 1 "listed: the server does not seem to speak TLS; http:// instead of https://? ("
+mistake "https://$host" 1 "listed: TLS could not begin; http:// instead of https://? ("
 mistake "$host" 2 "did you mean $dull?"
 mistake api.example/v1 2 "did you mean http://api.example/v1?"
 mistake "$host,weight=2" 2 "did you mean $dull,weight=2?"
