@@ -46,13 +46,12 @@ static err_code check_unique(const struct tokenizer *t, const char *path, struct
 {
     struct names all = {0};
     err_code rc = names_reserve(&all, tokenizer_size(t), e);
-    for (int32_t i = 0; i < tokenizer_size(t) && !rc; i++)
-        if (tokenizer_raw(t, i))
-            names_add(&all, tokenizer_raw(t, i), strlen(tokenizer_raw(t, i)), i);
-    const struct name_ref *twice = rc ? NULL : names_sort(&all);
-    if (twice)
-        rc = err_set(e, ERR_FORMAT, "%s: token \"%s\" has two ids; llama.cpp opens no such file",
-                     path, twice->s);
+    for (int32_t i = 0; i < tokenizer_size(t) && !rc; i++) {
+        const char *raw = tokenizer_raw(t, i);
+        if (raw && names_add(&all, raw, strlen(raw), i) >= 0)
+            rc = err_set(e, ERR_FORMAT,
+                         "%s: token \"%s\" has two ids; llama.cpp opens no such file", path, raw);
+    }
     names_dispose(&all);
     return rc;
 }

@@ -308,13 +308,12 @@ static err_code read_keys(struct gguf *g, struct cursor *c, struct err *e)
     err_code rc = names_reserve(&g->key_names, g->n_keys, e);
     if (rc || !(g->keys = mem_new((size_t)g->n_keys, sizeof *g->keys, e)))
         return ERR_NOMEM;
-    for (int64_t i = 0; i < g->n_keys && !rc; i++)
-        if (!(rc = take_key(c, &g->keys[i], e)))
-            names_add(&g->key_names, g->keys[i].s, g->keys[i].len, i);
-    const struct name_ref *twice = rc ? NULL : names_sort(&g->key_names);
-    if (twice)
-        rc = err_set(e, ERR_FORMAT, "%s: key \"%.*s\" stands there twice", g->path, (int)twice->len,
-                     twice->s);
+    for (int64_t i = 0; i < g->n_keys && !rc; i++) {
+        struct gguf_key *k = &g->keys[i];
+        if (!(rc = take_key(c, k, e)) && names_add(&g->key_names, k->s, k->len, i) >= 0)
+            rc = err_set(e, ERR_FORMAT, "%s: key \"%.*s\" stands there twice", g->path, (int)k->len,
+                         k->s);
+    }
     return rc;
 }
 
@@ -323,12 +322,13 @@ static err_code read_tensors(struct gguf *g, struct cursor *c, struct err *e)
     err_code rc = names_reserve(&g->tensor_names, g->n_tensors, e);
     if (rc || !(g->tensors = mem_new((size_t)g->n_tensors, sizeof *g->tensors, e)))
         return ERR_NOMEM;
-    for (int64_t i = 0; i < g->n_tensors && !rc; i++)
-        if (!(rc = take_tensor(c, &g->tensors[i], e)))
-            names_add(&g->tensor_names, g->tensors[i].name, strlen(g->tensors[i].name), i);
-    const struct name_ref *twice = rc ? NULL : names_sort(&g->tensor_names);
-    if (twice)
-        rc = err_set(e, ERR_FORMAT, "%s: tensor \"%s\" stands there twice", g->path, twice->s);
+    for (int64_t i = 0; i < g->n_tensors && !rc; i++) {
+        if ((rc = take_tensor(c, &g->tensors[i], e)))
+            break;
+        const char *name = g->tensors[i].name;
+        if (names_add(&g->tensor_names, name, strlen(name), i) >= 0)
+            rc = err_set(e, ERR_FORMAT, "%s: tensor \"%s\" stands there twice", g->path, name);
+    }
     return rc;
 }
 

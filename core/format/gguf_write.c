@@ -237,16 +237,17 @@ static err_code check_unique(const struct gguf_writer *g, struct err *e)
     err_code rc = names_reserve(&keys, g->n_keys, e);
     if (!rc)
         rc = names_reserve(&tensors, g->n_tensors, e);
-    const char *s = g->key_names.data;
+    const char *s = g->key_names.data, *twice = NULL;
     for (int64_t i = 0; i < g->n_keys && !rc; i++, s += strlen(s) + 1)
-        names_add(&keys, s, strlen(s), i);
-    for (int64_t i = 0; i < g->n_tensors && !rc; i++)
-        names_add(&tensors, g->pending[i].name, strlen(g->pending[i].name), i);
-    const struct name_ref *twice = rc ? NULL : names_sort(&keys);
-    if (!twice && !rc)
-        twice = names_sort(&tensors);
+        if (names_add(&keys, s, strlen(s), i) >= 0)
+            twice = s;
+    for (int64_t i = 0; i < g->n_tensors && !rc; i++) {
+        const char *name = g->pending[i].name;
+        if (names_add(&tensors, name, strlen(name), i) >= 0)
+            twice = name;
+    }
     if (twice)
-        rc = err_set(e, ERR_USAGE, "%s: \"%s\" was declared twice", g->file.path, twice->s);
+        rc = err_set(e, ERR_USAGE, "%s: \"%s\" was declared twice", g->file.path, twice);
     names_dispose(&keys);
     names_dispose(&tensors);
     return rc;

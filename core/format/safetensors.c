@@ -1,6 +1,6 @@
 #include "core/format/safetensors.h"
 #include "core/base/json.h"
-#include "core/base/names.h"
+#include "core/base/json_scan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +14,155 @@ static uint64_t load_u64(const uint8_t *p)
         v = v << 8 | p[i];
     return v;
 }
+
+/* One more dimension of a tensor that had *n elements; false when that is too much to be real. */
+static bool add_dim(struct tensor *t, uint64_t d, uint64_t *n)
+{
+    if (!mem_mul(*n, d, n) || *n > INT64_MAX / 16)
+        return false;
+    if (t->n_dims < TENSOR_MAX_DIMS) {
+        t->shape[t->n_dims++] = (int64_t)d;
+        return true;
+    }
+    int64_t *last = &t->shape[TENSOR_MAX_DIMS - 1];
+    return !__builtin_mul_overflow(*last, (int64_t)d, last);
+}
+
+/* What n elements of the tensor's dtype take; 0 when decant cannot tell. */
+static uint64_t bytes_needed(const struct st_entry *en, uint64_t n)
+{
+    return n * (uint64_t)dtype_info(en->tensor.dtype)->block_bytes;
+}
+
+/* ---- the quick way to read a header: plain ones, which all programs write */
+
+/* inline: the compiler then compares with the word's bytes */
+static inline bool is(const char *text, size_t n, const char *word)
+{
+    return n == strlen(word) && !memcmp(text, word, strlen(word));
+}
+
+static bool scan_dtype(struct json_scan *j, struct st_entry *en)
+{
+    const char *text;
+    size_t n;
+    if (!json_scan_str(j, &text, &n) || n >= sizeof en->dtype_name)
+        return false;
+    memcpy(en->dtype_name, text, n);
+    en->tensor.dtype = dtype_from_hf(en->dtype_name);
+    return true;
+}
+
+static bool scan_shape(struct json_scan *j, struct tensor *t, uint64_t *n)
+{
+    uint64_t d;
+    if (!json_scan_char(j, '['))
+        return false;
+    if (json_scan_char(j, ']'))
+        return true;
+    do
+        if (!json_scan_size(j, &d) || !add_dim(t, d, n))
+            return false;
+    while (json_scan_char(j, ','));
+    return json_scan_char(j, ']');
+}
+
+static bool scan_offsets(struct json_scan *j, struct st_entry *en)
+{
+    uint64_t end;
+    if (!json_scan_char(j, '[') || !json_scan_size(j, &en->offset) || !json_scan_char(j, ',') ||
+        !json_scan_size(j, &end) || !json_scan_char(j, ']') || en->offset > end)
+        return false;
+    en->n_bytes = end - en->offset;
+    return true;
+}
+
+static bool scan_entry(struct json_scan *j, struct st_entry *en)
+{
+    enum { DTYPE = 1, SHAPE = 2, OFFSETS = 4 };
+    int seen = 0;
+    uint64_t n_elems = 1;
+    if (!json_scan_char(j, '{'))
+        return false;
+    do {
+        const char *key;
+        size_t n;
+        if (!json_scan_key(j, &key, &n))
+            return false;
+        int what = is(key, n, "dtype")          ? DTYPE
+                   : is(key, n, "shape")        ? SHAPE
+                   : is(key, n, "data_offsets") ? OFFSETS
+                                                : 0;
+        if (!what || seen & what ||
+            !(what == DTYPE   ? scan_dtype(j, en)
+              : what == SHAPE ? scan_shape(j, &en->tensor, &n_elems)
+                              : scan_offsets(j, en)))
+            return false;
+        seen |= what;
+    } while (json_scan_char(j, ','));
+    en->tensor.ld = tensor_cols(&en->tensor);
+    return seen == (DTYPE | SHAPE | OFFSETS) && json_scan_char(j, '}') &&
+           (en->tensor.dtype == DT_NONE || en->n_bytes == bytes_needed(en, n_elems));
+}
+
+/* The next entry, its name copied to *names, which has room. */
+static struct st_entry *new_entry(struct safetensors *s, int64_t *cap, char **names,
+                                  const char *name, size_t n)
+{
+    if (s->n_entries == *cap) {
+        int64_t more = 2 * *cap + 256;
+        if (mem_grow((void **)&s->entries, (size_t)more, sizeof *s->entries, NULL))
+            return NULL;
+        *cap = more;
+    }
+    struct st_entry *en = &s->entries[s->n_entries++];
+    *en = (struct st_entry){.name = memcpy(*names, name, n)};
+    (*names)[n] = 0;
+    *names += n + 1;
+    return en;
+}
+
+/* False: it is not plain, or something is wrong with it. */
+static bool scan_entries(struct safetensors *s, const char *text, size_t n_text)
+{
+    struct json_scan j = {text, text + n_text};
+    int64_t cap = 0;
+    char *names = s->names;
+    if (!json_scan_char(&j, '{'))
+        return false;
+    if (json_scan_char(&j, '}'))
+        return json_scan_end(&j);
+    do {
+        const char *name;
+        size_t n;
+        if (!json_scan_key(&j, &name, &n))
+            return false;
+        if (is(name, n, "__metadata__")) {
+            if (!json_scan_skip_object(&j))
+                return false;
+            continue;
+        }
+        struct st_entry *en = new_entry(s, &cap, &names, name, n);
+        if (!en || !scan_entry(&j, en))
+            return false;
+    } while (json_scan_char(&j, ','));
+    return json_scan_char(&j, '}') && json_scan_end(&j);
+}
+
+static bool scan_header(struct safetensors *s, const char *text, size_t n)
+{
+    /* its names take fewer bytes than the header; what is not used of it is not touched */
+    if (!mem_grow((void **)&s->names, n, 1, NULL) && scan_entries(s, text, n))
+        return true;
+    mem_free(s->entries);
+    mem_free(s->names);
+    s->entries = NULL;
+    s->names = NULL;
+    s->n_entries = 0;
+    return false;
+}
+
+/* ---- the thorough way, which says what is wrong */
 
 static bool whole_number(const cJSON *v, uint64_t *out)
 {
@@ -37,7 +186,6 @@ static err_code parse_shape(const char *path, struct st_entry *en, const cJSON *
     struct tensor *t = &en->tensor;
     t->dtype = dtype_from_hf(en->dtype_name);
     uint64_t n = 1;
-    int n_dims = 0;
     const cJSON *dim;
     cJSON_ArrayForEach(dim, shape)
     {
@@ -45,18 +193,11 @@ static err_code parse_shape(const char *path, struct st_entry *en, const cJSON *
         if (!whole_number(dim, &d))
             return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" has a dimension that is no size", path,
                            en->name);
-        bool fits = mem_mul(n, d, &n) && n <= INT64_MAX / 16;
-        if (n_dims < TENSOR_MAX_DIMS)
-            t->shape[n_dims++] = (int64_t)d;
-        else
-            fits = fits && !__builtin_mul_overflow(t->shape[TENSOR_MAX_DIMS - 1], (int64_t)d,
-                                                   &t->shape[TENSOR_MAX_DIMS - 1]);
-        if (!fits)
+        if (!add_dim(t, d, &n))
             return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" has a shape too large to be real",
                            path, en->name);
     }
-    *n_bytes = n * (uint64_t)dtype_info(t->dtype)->block_bytes;
-    t->n_dims = n_dims;
+    *n_bytes = bytes_needed(en, n);
     t->ld = tensor_cols(t);
     return ERR_OK;
 }
@@ -64,28 +205,67 @@ static err_code parse_shape(const char *path, struct st_entry *en, const cJSON *
 static err_code parse_entry(const struct safetensors *s, struct st_entry *en, const cJSON *node,
                             struct err *e)
 {
-    if (!(en->name = mem_strdup(node->string, e)))
-        return ERR_NOMEM;
     const cJSON *offsets = json_at(node, "data_offsets");
     uint64_t begin, end, need = 0;
     err_code rc =
         parse_shape(s->path, en, json_at(node, "dtype"), json_at(node, "shape"), &need, e);
     if (rc)
         return rc;
-    if (!cJSON_IsArray(offsets) || cJSON_GetArraySize(offsets) != 2 ||
-        !whole_number(offsets->child, &begin) || !whole_number(offsets->child->next, &end) ||
-        begin > end)
+    const cJSON *first = cJSON_IsArray(offsets) ? offsets->child : NULL;
+    if (!first || !first->next || first->next->next || !whole_number(first, &begin) ||
+        !whole_number(first->next, &end) || begin > end)
         return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" has no valid \"data_offsets\"", s->path,
                        en->name);
     en->offset = begin;
     en->n_bytes = end - begin;
-    if (dtype_from_hf(en->dtype_name) != DT_NONE && need != en->n_bytes)
+    if (en->tensor.dtype != DT_NONE && need != en->n_bytes)
         return err_set(
             e, ERR_FORMAT,
             "%s: tensor \"%s\" takes %llu bytes by its shape and dtype, %llu by its offsets",
             s->path, en->name, (unsigned long long)need, (unsigned long long)en->n_bytes);
     return ERR_OK;
 }
+
+static err_code parse_entries(struct safetensors *s, const cJSON *root, struct err *e)
+{
+    if (!cJSON_IsObject(root))
+        return err_set(e, ERR_FORMAT, "%s: the header is not a JSON object", s->path);
+    size_t n_names = 0;
+    const cJSON *node;
+    cJSON_ArrayForEach(node, root) n_names += strlen(node->string) + 1;
+    if (!(s->entries = mem_new((size_t)cJSON_GetArraySize(root), sizeof *s->entries, e)) ||
+        !(s->names = mem_new(n_names, 1, e)))
+        return ERR_NOMEM;
+    char *name = s->names;
+    cJSON_ArrayForEach(node, root)
+    {
+        if (!strcmp(node->string, "__metadata__"))
+            continue;
+        struct st_entry *en = &s->entries[s->n_entries++];
+        en->name = strcpy(name, node->string);
+        name += strlen(name) + 1;
+        err_code rc = parse_entry(s, en, node, e);
+        if (rc)
+            return rc;
+    }
+    return ERR_OK;
+}
+
+static err_code parse_header(struct safetensors *s, const char *text, size_t n, struct err *e)
+{
+    struct json j = {0};
+    struct buf name = {0};
+    err_code rc = buf_printf(&name, e, "%s (header)", s->path);
+    if (!rc)
+        rc = json_parse(&j, name.data, text, n, e);
+    if (!rc)
+        rc = parse_entries(s, j.root, e);
+    json_close(&j);
+    buf_dispose(&name);
+    return rc;
+}
+
+/* ---- both */
 
 static int by_offset(const void *pa, const void *pb)
 {
@@ -99,7 +279,11 @@ static int by_offset(const void *pa, const void *pb)
 static err_code place_entries(struct safetensors *s, const uint8_t *data, uint64_t n_data,
                               struct err *e)
 {
-    qsort(s->entries, (size_t)s->n_entries, sizeof *s->entries, by_offset);
+    bool in_order = true; /* mostly they are */
+    for (int64_t i = 1; i < s->n_entries && in_order; i++)
+        in_order = by_offset(&s->entries[i - 1], &s->entries[i]) <= 0;
+    if (!in_order)
+        qsort(s->entries, (size_t)s->n_entries, sizeof *s->entries, by_offset);
     uint64_t at = 0;
     for (int64_t i = 0; i < s->n_entries; i++) {
         struct st_entry *en = &s->entries[i];
@@ -123,47 +307,37 @@ static err_code place_entries(struct safetensors *s, const uint8_t *data, uint64
     return ERR_OK;
 }
 
-static err_code check_unique(const struct safetensors *s, struct err *e)
+err_code st_double_name(const struct safetensors *s, const char *name, struct err *e)
 {
-    struct names x = {0};
-    err_code rc = names_reserve(&x, s->n_entries, e);
-    for (int64_t i = 0; i < s->n_entries && !rc; i++)
-        names_add(&x, s->entries[i].name, strlen(s->entries[i].name), i);
-    const struct name_ref *twice = rc ? NULL : names_sort(&x);
-    if (twice)
-        rc = err_set(e, ERR_FORMAT, "%s: tensor \"%s\" stands there twice", s->path, twice->s);
-    names_dispose(&x);
-    return rc;
+    return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" stands there twice", s->path, name);
 }
 
-static err_code parse_header(struct safetensors *s, const cJSON *root, struct err *e)
+err_code st_names(const struct safetensors *s, struct names *names, struct err *e)
 {
-    if (!cJSON_IsObject(root))
-        return err_set(e, ERR_FORMAT, "%s: the header is not a JSON object", s->path);
-    int n = cJSON_GetArraySize(root);
-    if (!(s->entries = mem_new((size_t)n, sizeof *s->entries, e)))
-        return ERR_NOMEM;
-    const cJSON *node;
-    cJSON_ArrayForEach(node, root)
-    {
-        if (!strcmp(node->string, "__metadata__"))
-            continue;
-        err_code rc = parse_entry(s, &s->entries[s->n_entries++], node, e);
-        if (rc)
-            return rc;
+    err_code rc = names_reserve(names, s->n_entries, e);
+    for (int64_t i = 0; i < s->n_entries && !rc; i++) {
+        const char *name = s->entries[i].name;
+        if (names_add(names, name, strlen(name), i) >= 0)
+            rc = st_double_name(s, name, e);
     }
-    return check_unique(s, e);
+    return rc;
 }
 
 err_code st_open(struct safetensors *s, const char *path, struct err *e)
 {
+    struct names names = {0};
+    err_code rc = st_open_unchecked(s, path, e);
+    if (!rc && (rc = st_names(s, &names, e)))
+        st_close(s);
+    names_dispose(&names);
+    return rc;
+}
+
+err_code st_open_unchecked(struct safetensors *s, const char *path, struct err *e)
+{
     memset(s, 0, sizeof *s);
-    struct json j = {0};
-    struct buf name = {0};
     err_code rc = ERR_NOMEM;
-    if (!(s->path = mem_strdup(path, e)) || buf_printf(&name, e, "%s (header)", path))
-        goto done;
-    if ((rc = file_map_open(&s->map, path, e)))
+    if (!(s->path = mem_strdup(path, e)) || (rc = file_map_open(&s->map, path, e)))
         goto done;
     uint64_t n_header = s->map.size >= 8 ? load_u64(s->map.data) : 0;
     if (s->map.size < 8 || n_header > s->map.size - 8) {
@@ -178,14 +352,11 @@ err_code st_open(struct safetensors *s, const char *path, struct err *e)
                      path);
         goto done;
     }
-    if ((rc = json_parse(&j, name.data, (const char *)s->map.data + 8, n_header, e)))
-        goto done;
-    if ((rc = parse_header(s, j.root, e)))
-        goto done;
-    rc = place_entries(s, s->map.data + 8 + n_header, s->map.size - 8 - n_header, e);
+    const char *header = (const char *)s->map.data + 8;
+    rc = scan_header(s, header, n_header) ? ERR_OK : parse_header(s, header, n_header, e);
+    if (!rc)
+        rc = place_entries(s, s->map.data + 8 + n_header, s->map.size - 8 - n_header, e);
 done:
-    json_close(&j);
-    buf_dispose(&name);
     if (rc)
         st_close(s);
     return rc;
@@ -195,9 +366,8 @@ void st_close(struct safetensors *s)
 {
     if (!s)
         return;
-    for (int64_t i = 0; i < s->n_entries; i++)
-        mem_free(s->entries[i].name);
     mem_free(s->entries);
+    mem_free(s->names);
     mem_free(s->path);
     file_map_close(&s->map);
     memset(s, 0, sizeof *s);
@@ -289,10 +459,8 @@ static err_code check_declared(const struct st_writer *w, struct err *e)
     err_code rc = names_reserve(&x, w->n_tensors, e);
     const char *s = w->tensor_names.data;
     for (int64_t i = 0; i < w->n_tensors && !rc; i++, s += strlen(s) + 1)
-        names_add(&x, s, strlen(s), i);
-    const struct name_ref *twice = rc ? NULL : names_sort(&x);
-    if (twice)
-        rc = err_set(e, ERR_USAGE, "%s: tensor \"%s\" was declared twice", w->file.path, twice->s);
+        if (names_add(&x, s, strlen(s), i) >= 0)
+            rc = err_set(e, ERR_USAGE, "%s: tensor \"%s\" was declared twice", w->file.path, s);
     names_dispose(&x);
     return rc;
 }

@@ -22,10 +22,11 @@
 #define DECANT_FORMAT_SAFETENSORS_H
 
 #include "core/base/file.h"
+#include "core/base/names.h"
 #include "core/tensor/tensor.h"
 
 struct st_entry {
-    char *name;
+    const char *name;
     char dtype_name[16]; /* as the file has it */
     struct tensor
         tensor; /* data points into the map; dtype DT_NONE and data NULL where decant does
@@ -37,9 +38,17 @@ struct safetensors {
     char *path;
     struct st_entry *entries; /* in order of their offsets */
     int64_t n_entries;
+    char *names; /* of the entries */
 };
 /* *s need not be initialised; after an error there is nothing to close. */
 err_code st_open(struct safetensors *s, const char *path, struct err *e);
+/* The same, but the caller has to look for a name that stands there twice: with st_names or a table
+ * of its own. st_double_name is the error. */
+err_code st_open_unchecked(struct safetensors *s, const char *path, struct err *e);
+err_code st_double_name(const struct safetensors *s, const char *name, struct err *e);
+/* Makes a table of the entries' names (to their positions); ERR_FORMAT when one stands there twice.
+ * The caller disposes of it, also then. */
+err_code st_names(const struct safetensors *s, struct names *names, struct err *e);
 void st_close(struct safetensors *s);
 
 struct st_writer;

@@ -1,31 +1,28 @@
 #include "core/format/weights.h"
-#include "core/base/names.h"
 #include "core/format/gguf.h"
-#include "core/format/safetensors.h"
+#include "core/format/shards.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_INDEX_BYTES = 256 << 20, MAX_CONFIG_BYTES = 16 << 20, MAX_BLOCK = 1 << 20 };
-#define INDEX_NAME "model.safetensors.index.json"
+enum { MAX_CONFIG_BYTES = 16 << 20, MAX_BLOCK = 1 << 20 };
 
+/* One tensor of a file. */
 struct weight {
-    const char *name; /* the shard's or the GGUF's */
-    struct tensor t;
+    const char *name; /* NULL: there is none */
+    const struct tensor *t;
     struct weights_stored stored;
 };
 
 struct weights {
     char *path;
-    struct gguf *gguf;          /* of a GGUF file */
+    struct gguf *gguf;          /* of a GGUF file; shards[0] then lists its tensors */
     struct safetensors *shards; /* of an HF directory or a lone file */
     int64_t n_shards;
     struct json config;
     int64_t scale_rows, scale_cols; /* of FP8; 0: the config does not say */
-    struct weight *all;
-    int64_t n;
-    struct names names; /* to positions in all */
-    void **copies;      /* of FP8 scales that were not aligned */
+    struct names names;             /* to shards_place */
+    void **copies;                  /* of FP8 scales that were not aligned */
     int64_t n_copies;
 };
 
@@ -100,14 +97,14 @@ static err_code open_config(struct weights *w, struct err *e)
     return ERR_OK;
 }
 
+/* One file. */
 static err_code open_shard(struct weights *w, const char *path, struct err *e)
 {
-    err_code rc = mem_grow((void **)&w->shards, (size_t)w->n_shards + 1, sizeof *w->shards, e);
-    if (!rc)
-        rc = st_open(&w->shards[w->n_shards], path, e);
-    if (!rc)
-        w->n_shards++;
-    return rc;
+    if (!(w->shards = mem_new(1, sizeof *w->shards, e)))
+        return ERR_NOMEM;
+    w->n_shards = 1;
+    err_code rc = st_open_unchecked(w->shards, path, e);
+    return rc ? rc : st_names(w->shards, &w->names, e);
 }
 
 static err_code open_shard_in(struct weights *w, const char *name, struct err *e)
@@ -115,118 +112,6 @@ static err_code open_shard_in(struct weights *w, const char *name, struct err *e
     char *path = path_join(w->path, name, e);
     err_code rc = path ? open_shard(w, path, e) : ERR_NOMEM;
     mem_free(path);
-    return rc;
-}
-
-/* The index of a sharded model: which file holds which tensor. */
-struct shard_index {
-    struct json json;
-    int64_t n;
-    const cJSON **nodes; /* n: name and file of each tensor */
-    struct names tensors, files;
-};
-
-static void index_close(struct shard_index *x)
-{
-    mem_free(x->nodes);
-    names_dispose(&x->tensors);
-    names_dispose(&x->files);
-    json_close(&x->json);
-}
-
-static err_code index_open(struct shard_index *x, const char *path, struct err *e)
-{
-    err_code rc = json_open(&x->json, path, MAX_INDEX_BYTES, e);
-    if (rc)
-        return rc;
-    const cJSON *node, *map = json_at(x->json.root, "weight_map");
-    if (!cJSON_IsObject(map) || !map->child)
-        return err_set(e, ERR_FORMAT, "%s: \"weight_map\" should be an object of tensor: file",
-                       path);
-    int64_t n = cJSON_GetArraySize(map);
-    if (!(x->nodes = mem_new((size_t)n, sizeof *x->nodes, e)) || names_reserve(&x->tensors, n, e) ||
-        names_reserve(&x->files, n, e))
-        return ERR_NOMEM;
-    cJSON_ArrayForEach(node, map)
-    {
-        const char *file = cJSON_IsString(node) ? node->valuestring : "(no string)";
-        if (!cJSON_IsString(node) || !path_is_contained(file))
-            return err_set(e, ERR_FORMAT,
-                           "%s: tensor \"%s\" is in no file below the directory: \"%s\"", path,
-                           node->string, file);
-        names_add(&x->tensors, node->string, strlen(node->string), x->n);
-        names_add(&x->files, file, strlen(file), x->n);
-        x->nodes[x->n++] = node;
-    }
-    const struct name_ref *twice = names_sort(&x->tensors);
-    if (twice)
-        return err_set(e, ERR_FORMAT, "%s: lists tensor \"%s\" twice", path, twice->s);
-    names_sort(&x->files); /* a shard's tensors now stand side by side */
-    return ERR_OK;
-}
-
-/* Every tensor of a shard should be listed, and for this shard. */
-static err_code check_shard(const struct safetensors *s, const char *file,
-                            const struct shard_index *x, struct err *e)
-{
-    for (int64_t i = 0; i < s->n_entries; i++) {
-        const char *name = s->entries[i].name;
-        int64_t at = names_find(&x->tensors, name, strlen(name));
-        if (at < 0)
-            return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" of shard %s is not listed",
-                           x->json.name, name, file);
-        if (strcmp(x->nodes[at]->valuestring, file))
-            return err_set(e, ERR_FORMAT, "%s: lists tensor \"%s\" in shard %s, but it is in %s",
-                           x->json.name, name, x->nodes[at]->valuestring, file);
-    }
-    return ERR_OK;
-}
-
-/* The error for listed tensors that no shard has. Forgets the others. */
-static err_code missing_tensors(const struct weights *w, struct shard_index *x, struct err *e)
-{
-    int64_t n_missing = x->n, first = 0;
-    for (int64_t i = 0; i < w->n_shards; i++)
-        for (int64_t k = 0; k < w->shards[i].n_entries; k++) {
-            const char *name = w->shards[i].entries[k].name;
-            x->nodes[names_find(&x->tensors, name, strlen(name))] = NULL;
-            n_missing--;
-        }
-    while (!x->nodes[first])
-        first++;
-    return err_set(
-        e, ERR_FORMAT, "%s: tensor \"%s\" is not in its shard %s (%lld in all are missing)",
-        x->json.name, x->nodes[first]->string, x->nodes[first]->valuestring, (long long)n_missing);
-}
-
-/* Opens every shard that the index names, once. */
-static err_code open_listed(struct weights *w, struct shard_index *x, struct err *e)
-{
-    int64_t n_found = 0;
-    for (int64_t i = 0; i < x->n; i++) {
-        const char *file = x->files.refs[i].s;
-        if (i && !strcmp(file, x->files.refs[i - 1].s))
-            continue;
-        err_code rc = open_shard_in(w, file, e);
-        if (rc) {
-            err_context(e, "%s", x->json.name);
-            return rc;
-        }
-        const struct safetensors *s = &w->shards[w->n_shards - 1];
-        if ((rc = check_shard(s, file, x, e)))
-            return rc;
-        n_found += s->n_entries;
-    }
-    return n_found == x->n ? ERR_OK : missing_tensors(w, x, e);
-}
-
-static err_code open_index(struct weights *w, const char *path, struct err *e)
-{
-    struct shard_index x = {0};
-    err_code rc = index_open(&x, path, e);
-    if (!rc)
-        rc = open_listed(w, &x, e);
-    index_close(&x);
     return rc;
 }
 
@@ -249,7 +134,7 @@ static err_code no_weights(const char *dir, struct err *e)
                            "it to safetensors (transformers: save_pretrained)",
                            dir, pickles[i]);
     err_set(e, ERR_NOTFOUND,
-            "%s: no model there: neither model.safetensors nor " INDEX_NAME
+            "%s: no model there: neither model.safetensors nor " SHARDS_INDEX
             " (a GGUF file is named itself, not its directory)",
             dir);
     file_suggest_below(dir, "tokenizer.json", e);
@@ -263,12 +148,9 @@ static err_code open_dir(struct weights *w, struct err *e)
         return rc;
     if (has_file(w->path, "model.safetensors")) /* before an index, as transformers does */
         return open_shard_in(w, "model.safetensors", e);
-    if (!has_file(w->path, INDEX_NAME))
+    if (!has_file(w->path, SHARDS_INDEX))
         return no_weights(w->path, e);
-    char *path = path_join(w->path, INDEX_NAME, e);
-    rc = path ? open_index(w, path, e) : ERR_NOMEM;
-    mem_free(path);
-    return rc;
+    return shards_open(w->path, &w->shards, &w->n_shards, &w->names, e);
 }
 
 static bool ends_with(const char *s, const char *end)
@@ -293,73 +175,72 @@ static err_code open_file(struct weights *w, struct err *e)
     return gguf_open(w->path, &w->gguf, e);
 }
 
-/* ---- the table of all tensors */
+/* ---- all tensors */
 
-static int64_t count(const struct weights *w)
+/* A GGUF's tensors as those of a shard. */
+static err_code list_gguf(struct weights *w, struct err *e)
 {
-    int64_t n = w->gguf ? gguf_n_tensors(w->gguf) : 0;
-    for (int64_t i = 0; i < w->n_shards; i++)
-        n += w->shards[i].n_entries;
-    return n;
-}
-
-static void list_gguf(struct weights *w)
-{
-    for (int64_t i = 0; i < gguf_n_tensors(w->gguf); i++) {
-        struct weight *x = &w->all[w->n++];
+    int64_t n = gguf_n_tensors(w->gguf);
+    if (!(w->shards = mem_new(1, sizeof *w->shards, e)))
+        return ERR_NOMEM;
+    w->n_shards = 1;
+    struct safetensors *s = w->shards;
+    if (!(s->path = mem_strdup(w->path, e)) ||
+        !(s->entries = mem_new((size_t)n, sizeof *s->entries, e)))
+        return ERR_NOMEM;
+    for (; s->n_entries < n; s->n_entries++) {
+        struct st_entry *en = &s->entries[s->n_entries];
         uint32_t type;
-        gguf_tensor_at(w->gguf, i, &x->name, &x->t, &type);
+        gguf_tensor_at(w->gguf, s->n_entries, &en->name, &en->tensor, &type);
         const char *type_name = gguf_type_name(type);
-        x->stored = (struct weights_stored){type_name ? type_name : "unknown", w->path,
-                                            gguf_tensor_bytes(w->gguf, i)};
+        snprintf(en->dtype_name, sizeof en->dtype_name, "%s", type_name ? type_name : "unknown");
+        en->n_bytes = gguf_tensor_bytes(w->gguf, s->n_entries);
     }
+    return st_names(s, &w->names, e);
 }
 
-static void list_shards(struct weights *w)
+static struct weight weight_at(const struct weights *w, int64_t shard, int64_t i)
 {
-    for (int64_t i = 0; i < w->n_shards; i++)
-        for (int64_t k = 0; k < w->shards[i].n_entries; k++) {
-            const struct st_entry *en = &w->shards[i].entries[k];
-            enum dtype t = dtype_from_hf(en->dtype_name);
-            w->all[w->n++] = (struct weight){
-                en->name,
-                en->tensor,
-                {t ? dtype_info(t)->name : en->dtype_name, w->shards[i].path, en->n_bytes}};
-        }
+    struct st_entry *en = &w->shards[shard].entries[i];
+    enum dtype t = en->tensor.dtype;
+    return (struct weight){
+        en->name,
+        &en->tensor,
+        {t ? dtype_info(t)->name : en->dtype_name, w->shards[shard].path, en->n_bytes}};
+}
+
+/* Number i in file order. */
+static struct weight weight_number(const struct weights *w, int64_t i)
+{
+    int64_t k = 0;
+    for (; i >= w->shards[k].n_entries; k++)
+        i -= w->shards[k].n_entries;
+    return weight_at(w, k, i);
 }
 
 /* FP8 scales are read through a float pointer: the rare one that is not aligned is copied. */
-static err_code align_scales(struct weights *w, struct err *e)
+static err_code align_scale(struct weights *w, struct st_entry *en, struct err *e)
 {
-    for (int64_t i = 0; i < w->n; i++) {
-        struct tensor *t = &w->all[i].t;
-        if (t->dtype != DT_F32 || (uintptr_t)t->data % sizeof(float) == 0 ||
-            !ends_with(w->all[i].name, ".weight_scale_inv"))
-            continue;
-        uint64_t n = w->all[i].stored.n_bytes;
-        err_code rc = mem_grow((void **)&w->copies, (size_t)w->n_copies + 1, sizeof *w->copies, e);
-        void *copy = rc ? NULL : mem_new(n, 1, e);
-        if (!copy)
-            return ERR_NOMEM;
-        memcpy(copy, t->data, n);
-        w->copies[w->n_copies++] = t->data = copy;
-    }
+    struct tensor *t = &en->tensor;
+    if (t->dtype != DT_F32 || (uintptr_t)t->data % sizeof(float) == 0 ||
+        !ends_with(en->name, ".weight_scale_inv"))
+        return ERR_OK;
+    err_code rc = mem_grow((void **)&w->copies, (size_t)w->n_copies + 1, sizeof *w->copies, e);
+    void *copy = rc ? NULL : mem_new(en->n_bytes, 1, e);
+    if (!copy)
+        return ERR_NOMEM;
+    memcpy(copy, t->data, en->n_bytes);
+    w->copies[w->n_copies++] = t->data = copy;
     return ERR_OK;
 }
 
-static err_code list_all(struct weights *w, struct err *e)
+static err_code align_scales(struct weights *w, struct err *e)
 {
-    int64_t n = count(w);
-    err_code rc = names_reserve(&w->names, n, e);
-    if (rc || !(w->all = mem_new((size_t)n, sizeof *w->all, e)))
-        return ERR_NOMEM;
-    if (w->gguf)
-        list_gguf(w);
-    list_shards(w);
-    for (int64_t i = 0; i < n; i++)
-        names_add(&w->names, w->all[i].name, strlen(w->all[i].name), i);
-    names_sort(&w->names); /* unique: each file's names are, and an index gives each to one file */
-    return align_scales(w, e);
+    err_code rc = ERR_OK;
+    for (int64_t k = 0; k < w->n_shards; k++)
+        for (int64_t i = 0; i < w->shards[k].n_entries && !rc; i++)
+            rc = align_scale(w, &w->shards[k].entries[i], e);
+    return rc;
 }
 
 err_code weights_open(const char *path, struct weights **out, struct err *e)
@@ -371,8 +252,10 @@ err_code weights_open(const char *path, struct weights **out, struct err *e)
         return ERR_NOMEM;
     }
     err_code rc = file_is_dir(path) ? open_dir(w, e) : open_file(w, e);
+    if (!rc && w->gguf)
+        rc = list_gguf(w, e);
     if (!rc)
-        rc = list_all(w, e);
+        rc = align_scales(w, e);
     if (rc)
         weights_close(w);
     else
@@ -391,7 +274,6 @@ void weights_close(struct weights *w)
         mem_free(w->copies[i]);
     mem_free(w->copies);
     mem_free(w->shards);
-    mem_free(w->all);
     names_dispose(&w->names);
     json_close(&w->config);
     mem_free(w->path);
@@ -422,21 +304,22 @@ const char *weights_path(const struct weights *w)
 
 int64_t weights_count(const struct weights *w)
 {
-    return w->n;
+    return w->names.n;
 }
 
 void weights_at(const struct weights *w, int64_t i, const char **name, struct tensor *t)
 {
-    *name = w->all[i].name;
-    *t = w->all[i].t;
+    struct weight x = weight_number(w, i);
+    *name = x.name;
+    *t = *x.t;
 }
 
 void weights_stored_at(const struct weights *w, int64_t i, struct weights_stored *s)
 {
-    *s = w->all[i].stored;
+    *s = weight_number(w, i).stored;
 }
 
-static const struct weight *find(const struct weights *w, const char *hf_name)
+static struct weight find(const struct weights *w, const char *hf_name)
 {
     char translated[512];
     const char *name = hf_name;
@@ -445,12 +328,12 @@ static const struct weight *find(const struct weights *w, const char *hf_name)
         name = translated;
     }
     int64_t i = names_find(&w->names, name, strlen(name));
-    return i < 0 ? NULL : &w->all[i];
+    return i < 0 ? (struct weight){0} : weight_at(w, i >> 32, i & UINT32_MAX);
 }
 
 bool weights_has(const struct weights *w, const char *hf_name)
 {
-    return find(w, hf_name) != NULL;
+    return find(w, hf_name).name != NULL;
 }
 
 static void shape_text(int n_dims, const int64_t *shape, char out[128])
@@ -491,21 +374,27 @@ static err_code attach_scale(const struct weights *w, const struct weight *x, st
                        "%s: tensor \"%s\" is FP8, and config.json has no "
                        "\"quantization_config.weight_block_size\" to place its scales by",
                        x->stored.file, x->name);
+    static const char suffix[] = "_scale_inv";
     char name[512], have[128], want[128];
-    snprintf(name, sizeof name, "%s_scale_inv", x->name);
-    const struct weight *s = find(w, name);
-    if (!s)
+    size_t n = strlen(x->name);
+    if (n > sizeof name - sizeof suffix)
+        return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" is FP8, and its name is too long",
+                       x->stored.file, x->name);
+    memcpy(name, x->name, n);
+    memcpy(name + n, suffix, sizeof suffix);
+    struct weight s = find(w, name);
+    if (!s.name)
         return err_set(e, ERR_NOTFOUND, "%s: tensor \"%s\" is FP8, but \"%s\" is not there",
                        x->stored.file, x->name, name);
     int64_t shape[2] = {(out->shape[0] + w->scale_rows - 1) / w->scale_rows,
                         (out->shape[1] + w->scale_cols - 1) / w->scale_cols};
-    if (s->t.dtype != DT_F32 || !same_shape(&s->t, 2, shape)) {
-        shape_text(s->t.n_dims, s->t.shape, have);
+    if (s.t->dtype != DT_F32 || !same_shape(s.t, 2, shape)) {
+        shape_text(s.t->n_dims, s.t->shape, have);
         shape_text(2, shape, want);
-        return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" is %s %s; wanted f32 %s", s->stored.file,
-                       name, s->stored.dtype, have, want);
+        return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" is %s %s; wanted f32 %s", s.stored.file,
+                       name, s.stored.dtype, have, want);
     }
-    out->scale = s->t.data;
+    out->scale = s.t->data;
     out->scale_ld = shape[1];
     out->scale_rows = w->scale_rows;
     out->scale_cols = w->scale_cols;
@@ -518,33 +407,50 @@ static bool can_be_weights(enum dtype t)
            dtype_info(t)->block_elems > 1;
 }
 
+static void wanted_text(int n_dims, const int64_t *shape, char out[128])
+{
+    if (n_dims)
+        shape_text(n_dims, shape, out);
+    else
+        strcpy(out, "any shape");
+}
+
+static err_code not_there(const struct weights *w, const char *hf_name, int n_dims,
+                          const int64_t *shape, struct err *e)
+{
+    char want[128], name[512] = "";
+    wanted_text(n_dims, shape, want);
+    if (w->gguf)
+        gguf_name(hf_name, name, sizeof name);
+    if (!strcmp(name, hf_name))
+        *name = 0;
+    return err_set(e, ERR_NOTFOUND, "%s: tensor \"%s\"%s%s%s is not there; wanted %s", w->path,
+                   hf_name, *name ? " (here \"" : "", name, *name ? "\")" : "", want);
+}
+
+/* The error for a tensor of another shape (t is as it was looked at) or of no use. */
+static err_code not_wanted(const struct weight *x, const struct tensor *t, int n_dims,
+                           const int64_t *shape, struct err *e)
+{
+    char have[128], want[128];
+    shape_text(t->n_dims, t->shape, have);
+    wanted_text(n_dims, shape, want);
+    return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" is %s %s%s; wanted %s", x->stored.file,
+                   x->name, x->stored.dtype, have,
+                   can_be_weights(t->dtype) ? "" : ", a type that decant cannot use as weights",
+                   want);
+}
+
 err_code weights_get(const struct weights *w, const char *hf_name, int n_dims, const int64_t *shape,
                      struct tensor *out, struct err *e)
 {
-    char have[128], want[128] = "any shape";
-    if (n_dims)
-        shape_text(n_dims, shape, want);
-    const struct weight *x = find(w, hf_name);
-    if (!x) {
-        char name[512] = "";
-        if (w->gguf)
-            gguf_name(hf_name, name, sizeof name);
-        if (!strcmp(name, hf_name))
-            *name = 0;
-        return err_set(e, ERR_NOTFOUND, "%s: tensor \"%s\"%s%s%s is not there; wanted %s", w->path,
-                       hf_name, *name ? " (here \"" : "", name, *name ? "\")" : "", want);
-    }
-    *out = x->t;
+    struct weight x = find(w, hf_name);
+    if (!x.name)
+        return not_there(w, hf_name, n_dims, shape, e);
+    *out = *x.t;
     if (w->gguf && n_dims)
         add_dims(out, n_dims);
-    shape_text(out->n_dims, out->shape, have);
-    if (!can_be_weights(x->t.dtype))
-        return err_set(e, ERR_FORMAT,
-                       "%s: tensor \"%s\" is %s %s, a type that decant cannot use as weights; "
-                       "wanted %s",
-                       x->stored.file, x->name, x->stored.dtype, have, want);
-    if (n_dims && !same_shape(out, n_dims, shape))
-        return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" is %s %s; wanted %s", x->stored.file,
-                       x->name, x->stored.dtype, have, want);
-    return out->dtype == DT_F8_E4M3 ? attach_scale(w, x, out, e) : ERR_OK;
+    if (!can_be_weights(out->dtype) || (n_dims && !same_shape(out, n_dims, shape)))
+        return not_wanted(&x, out, n_dims, shape, e);
+    return out->dtype == DT_F8_E4M3 ? attach_scale(w, &x, out, e) : ERR_OK;
 }

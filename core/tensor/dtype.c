@@ -40,9 +40,11 @@ enum dtype dtype_from_gguf(uint32_t ggml_type)
 
 enum dtype dtype_from_hf(const char *name)
 {
-    for (int t = 1; t < DT_COUNT; t++)
-        if (infos[t].hf_name && !strcmp(infos[t].hf_name, name))
+    for (int t = 1; t < DT_COUNT; t++) {
+        const char *hf = infos[t].hf_name;
+        if (hf && hf[0] == name[0] && hf[1] == name[1] && !strcmp(hf, name))
             return (enum dtype)t;
+    }
     return DT_NONE;
 }
 

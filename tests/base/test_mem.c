@@ -131,9 +131,8 @@ static void names_are_found(void **state)
     assert_int_equal(names_reserve(&x, N, &e), 0);
     for (int64_t i = 0; i < N; i++) {
         snprintf(text[i], sizeof text[i], "blk.%lld.w", (long long)(i * 7919 % N));
-        names_add(&x, text[i], strlen(text[i]), i);
+        assert_int_equal(names_add(&x, text[i], strlen(text[i]), i), -1);
     }
-    assert_null(names_sort(&x));
     for (int64_t i = 0; i < N; i++)
         if (names_find(&x, text[i], strlen(text[i])) != i)
             fail_msg("%s", text[i]);
@@ -149,13 +148,15 @@ static void a_double_name_is_found(void **state)
     struct err e;
     struct names x = {0};
     assert_int_equal(names_reserve(&x, 4, &e), 0);
-    names_add(&x, "ab", 2, 0);
-    names_add(&x, "a", 1, 1);
-    names_add(&x, "abc", 3, 2);
-    names_add(&x, "abc", 2, 3);
-    const struct name_ref *twice = names_sort(&x);
-    assert_non_null(twice);
-    assert_int_equal(twice->len, 2);
+    assert_int_equal(names_add(&x, "ab", 2, 5), -1);
+    assert_int_equal(names_add(&x, "a", 1, 6), -1);
+    assert_int_equal(names_add(&x, "abc", 3, 7), -1);
+    assert_int_equal(names_add(&x, "abc", 2, 8), 5);
+    assert_int_equal(names_find(&x, "ab", 2), 5);
+    assert_int_equal(names_find(&x, "abc", 3), 7);
+    names_dispose(&x);
+    assert_int_equal(names_reserve(&x, 0, &e), 0);
+    assert_int_equal(names_find(&x, "", 0), -1);
     names_dispose(&x);
 }
 

@@ -48,6 +48,7 @@ static int setup(void **state)
         return -1;
     write_shard(in_dir("m/s1.safetensors"), "a b");
     write_shard(in_dir("m/s2.safetensors"), "c");
+    write_shard(in_dir("m/s4.safetensors"), "a e");
     write_shard(in_dir("m/sub/s3.safetensors"), "d");
     write_shard(in_dir("outside.safetensors"), "a");
     write_text(in_dir("m/s1.bin"), "not safetensors");
@@ -66,6 +67,10 @@ static void indexes(void **state)
         {"{\"weight_map\":{\"a\":" S1 ",\"b\":" S1 "}}", NULL},
         {"{\"metadata\":{},\"weight_map\":{\"c\":" S2 ",\"b\":" S1 ",\"a\":" S1 "}}", NULL},
         {"{\"weight_map\":{\"d\":\"sub/s3.safetensors\"}}", NULL},
+        {"{\"metadata\":{\"total_size\":12.0},\"weight_map\":{\"c\":" S2 ",\"b\":" S1
+         ",\"\\u0061\":" S1 "}}",
+         NULL},
+        {" { \"metadata\" : {\"total_size\": 12},\n \"weight_map\":{ \"c\":" S2 "} } ", NULL},
         {"{\"weight_map\":{\"a\":" S1 "}}", "\"b\" of shard s1.safetensors is not listed"},
         {"{\"weight_map\":{\"a\":" S1 ",\"b\":" S1 ",\"x\":" S1 "}}",
          "\"x\" is not in its shard s1"},
@@ -74,6 +79,8 @@ static void indexes(void **state)
         {"{\"weight_map\":{\"a\":" S1 ",\"b\":" S2 ",\"c\":" S2 "}}",
          "in shard s2.safetensors, but"},
         {"{\"weight_map\":{\"a\":" S1 ",\"b\":" S1 ",\"a\":" S2 ",\"c\":" S2 "}}", "\"a\" twice"},
+        {"{\"weight_map\":{\"a\":" S1 ",\"b\":" S1 ",\"e\":\"s4.safetensors\"}}",
+         "\"a\" in shard s1.safetensors, but it is in s4"},
         {"{\"weight_map\":{\"a\":" S1 ",\"b\":" S1 ",\"c\":\"absent.safetensors\"}}",
          "absent.safetensors"},
         {"{\"weight_map\":{\"a\":\"../outside.safetensors\"}}", "no file below the directory"},

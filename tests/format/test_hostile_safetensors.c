@@ -47,6 +47,9 @@ static void deceptions(void **state)
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, NULL},
         {"{}", 0, NULL},
         {"{\"__metadata__\":{\"format\":\"pt\"}}  ", 0, NULL},
+        {"{\"__metadata__\":{\"format\":\"p\\u0074\"}}", 0, NULL},
+        {"{\"\\u0061\":{\"dtype\":\"F32\",\"shape\":[2.0],\"more\":[{}],\"data_offsets\":[0,8]}}",
+         8, NULL},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[0,5],\"data_offsets\":[0,0]}}", 0, NULL},
         {"{\"a\":{\"dtype\":\"F99\",\"shape\":[2],\"data_offsets\":[0,3]}}", 3, NULL},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 7,
@@ -117,6 +120,59 @@ static void deceptions(void **state)
             fail_msg("%s: %s", cases[i].header, e.msg);
         if (cases[i].says && (rc != ERR_FORMAT || !strstr(e.msg, cases[i].says)))
             fail_msg("%s: expected \"%s\": %d %s", cases[i].header, cases[i].says, rc, e.msg);
+    }
+}
+
+/* Opens a file of this header as it is, and once more with an escape in it, which only the thorough
+ * reader takes: both should say and give the same. */
+static void both_ways(const char *header)
+{
+    static char longer[4096];
+    struct safetensors s, t;
+    struct err e = {0}, f = {0};
+    set_file(header, 16);
+    err_code rc = st_open(&s, file.path, &e);
+    snprintf(longer, sizeof longer, "{\"__metadata__\":{\"\\u0041\":\"\"},%s", header + 1);
+    set_file(longer, 16);
+    if (st_open(&t, file.path, &f) != rc)
+        fail_msg("%s: %d %s; %d %s", header, rc, e.msg, f.code, f.msg);
+    if (rc)
+        return;
+    assert_int_equal(s.n_entries, t.n_entries);
+    for (int64_t i = 0; i < s.n_entries; i++) {
+        struct st_entry *a = &s.entries[i], *b = &t.entries[i];
+        assert_string_equal(a->name, b->name);
+        assert_string_equal(a->dtype_name, b->dtype_name);
+        assert_true(a->offset == b->offset && a->n_bytes == b->n_bytes);
+        assert_true(a->tensor.dtype == b->tensor.dtype && a->tensor.n_dims == b->tensor.n_dims &&
+                    a->tensor.ld == b->tensor.ld && !a->tensor.data == !b->tensor.data);
+        assert_memory_equal(a->tensor.shape, b->tensor.shape, sizeof a->tensor.shape);
+    }
+    st_close(&s);
+    st_close(&t);
+}
+
+static void the_quick_reader_takes_what_the_thorough_takes(void **state)
+{
+    (void)state;
+    static const char header[] =
+        "{\"ab\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]},"
+        "\"ac\" : {\"dtype\":\"U8\", \"shape\":[1,1,2,1,1,2],\"data_offsets\":[8,12]},\n"
+        "\"ad\":{\"shape\":[],\"dtype\":\"F32\",\"data_offsets\":[12,16]}}";
+    unsigned seed = 11;
+    char text[sizeof header];
+    both_ways(header);
+#ifdef __SANITIZE_ADDRESS__
+    enum { N = 3000 };
+#else
+    enum { N = 30000 };
+#endif
+    for (int i = 0; i < N; i++) {
+        memcpy(text, header, sizeof header);
+        for (int k = rand_r(&seed) % 2; k >= 0; k--)
+            text[1 + (size_t)rand_r(&seed) % (sizeof header - 2)] =
+                "{}[]\":,\\ u0dsx18.e-\xC3\x01"[(size_t)rand_r(&seed) % 22];
+        both_ways(text);
     }
 }
 
@@ -230,8 +286,11 @@ static void the_writer_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(deceptions),         cmocka_unit_test(header_lengths),
-        cmocka_unit_test(cut_and_corrupted),  cmocka_unit_test(many_tensors),
+        cmocka_unit_test(deceptions),
+        cmocka_unit_test(header_lengths),
+        cmocka_unit_test(the_quick_reader_takes_what_the_thorough_takes),
+        cmocka_unit_test(cut_and_corrupted),
+        cmocka_unit_test(many_tensors),
         cmocka_unit_test(the_writer_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
