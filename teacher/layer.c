@@ -9,10 +9,10 @@ err_code layer_load(struct layer *y, struct loader *l, struct device *d,
     snprintf(prefix, sizeof prefix, "model.layers.%lld", (long long)i);
     *y = (struct layer){.dense = dense};
     err_code rc =
-        load_tensor(l, &y->attn_norm, 0, c->n_hidden, e, "%s.input_layernorm.weight", prefix);
+        load_tensor(l, &y->attn_norm, 0, c->n_hidden, e, prefix, "input_layernorm.weight");
     if (!rc)
-        rc = load_tensor(l, &y->ff_norm, 0, c->n_hidden, e, "%s.post_attention_layernorm.weight",
-                         prefix);
+        rc = load_tensor(l, &y->ff_norm, 0, c->n_hidden, e, prefix,
+                         "post_attention_layernorm.weight");
     snprintf(name, sizeof name, "%s.self_attn", prefix);
     if (rc || (rc = mla_load(&y->attn, l, c, name, e)))
         return rc;

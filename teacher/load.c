@@ -1,7 +1,7 @@
 #include "teacher/load.h"
 
-#include <stdarg.h>
-#include <stdio.h>
+#include <assert.h>
+#include <string.h>
 
 static bool fits(enum dtype t, bool matrix)
 {
@@ -9,13 +9,16 @@ static bool fits(enum dtype t, bool matrix)
 }
 
 err_code load_tensor(struct loader *l, struct tensor *t, int64_t rows, int64_t cols, struct err *e,
-                     const char *name, ...)
+                     const char *prefix, const char *name)
 {
     char full[256];
-    va_list ap;
-    va_start(ap, name);
-    vsnprintf(full, sizeof full, name, ap);
-    va_end(ap);
+    size_t n = prefix ? strlen(prefix) : 0, m = strlen(name);
+    assert(n + 1 + m < sizeof full);
+    if (n) {
+        memcpy(full, prefix, n);
+        full[n++] = '.';
+    }
+    memcpy(full + n, name, m + 1);
     int64_t shape[2] = {rows, cols};
     err_code rc = weights_get(l->w, full, rows ? 2 : 1, rows ? shape : shape + 1, t, e);
     if (rc)

@@ -12,32 +12,32 @@ err_code mla_load(struct mla *m, struct loader *l, const struct teacher_config *
     err_code rc;
     *m = (struct mla){0};
     if (!c->q_rank) {
-        rc = load_tensor(l, &m->q_b, H * dq, C, e, "%s.q_proj.weight", prefix);
+        rc = load_tensor(l, &m->q_b, H * dq, C, e, prefix, "q_proj.weight");
     } else {
-        rc = load_tensor(l, &m->q_a, c->q_rank, C, e, "%s.q_a_proj.weight", prefix);
+        rc = load_tensor(l, &m->q_a, c->q_rank, C, e, prefix, "q_a_proj.weight");
         if (!rc)
-            rc = load_tensor(l, &m->q_a_norm, 0, c->q_rank, e, "%s.q_a_layernorm.weight", prefix);
+            rc = load_tensor(l, &m->q_a_norm, 0, c->q_rank, e, prefix, "q_a_layernorm.weight");
         if (!rc)
-            rc = load_tensor(l, &m->q_b, H * dq, c->q_rank, e, "%s.q_b_proj.weight", prefix);
+            rc = load_tensor(l, &m->q_b, H * dq, c->q_rank, e, prefix, "q_b_proj.weight");
     }
     if (!rc)
-        rc = load_tensor(l, &m->kv_a, c->kv_rank + c->d_rope, C, e, "%s.kv_a_proj_with_mqa.weight",
-                         prefix);
+        rc = load_tensor(l, &m->kv_a, c->kv_rank + c->d_rope, C, e, prefix,
+                         "kv_a_proj_with_mqa.weight");
     if (!rc)
-        rc = load_tensor(l, &m->kv_a_norm, 0, c->kv_rank, e, "%s.kv_a_layernorm.weight", prefix);
+        rc = load_tensor(l, &m->kv_a_norm, 0, c->kv_rank, e, prefix, "kv_a_layernorm.weight");
     if (!rc)
-        rc = load_tensor(l, &m->kv_b, H * (c->d_nope + c->d_v), c->kv_rank, e,
-                         "%s.kv_b_proj.weight", prefix);
+        rc = load_tensor(l, &m->kv_b, H * (c->d_nope + c->d_v), c->kv_rank, e, prefix,
+                         "kv_b_proj.weight");
     if (!rc)
-        rc = load_tensor(l, &m->o, C, H * c->d_v, e, "%s.o_proj.weight", prefix);
+        rc = load_tensor(l, &m->o, C, H * c->d_v, e, prefix, "o_proj.weight");
     if (rc || !c->attention_bias)
         return rc;
     if (c->q_rank)
-        rc = load_tensor(l, &m->q_a_bias, 0, c->q_rank, e, "%s.q_a_proj.bias", prefix);
+        rc = load_tensor(l, &m->q_a_bias, 0, c->q_rank, e, prefix, "q_a_proj.bias");
     if (!rc)
-        rc = load_tensor(l, &m->kv_a_bias, 0, c->kv_rank + c->d_rope, e,
-                         "%s.kv_a_proj_with_mqa.bias", prefix);
-    return rc ? rc : load_tensor(l, &m->o_bias, 0, C, e, "%s.o_proj.bias", prefix);
+        rc = load_tensor(l, &m->kv_a_bias, 0, c->kv_rank + c->d_rope, e, prefix,
+                         "kv_a_proj_with_mqa.bias");
+    return rc ? rc : load_tensor(l, &m->o_bias, 0, C, e, prefix, "o_proj.bias");
 }
 
 static const struct tensor *bias_of(const struct tensor *t)

@@ -144,13 +144,14 @@ static err_code load_layers(struct teacher *m, struct loader *l, struct err *e)
 {
     const struct teacher_config *c = &m->cfg;
     err_code rc =
-        load_tensor(l, &m->embed, c->n_vocab, c->n_hidden, e, "model.embed_tokens.weight");
+        load_tensor(l, &m->embed, c->n_vocab, c->n_hidden, e, NULL, "model.embed_tokens.weight");
     if (!rc)
-        rc = load_tensor(l, &m->norm, 0, c->n_hidden, e, "model.norm.weight");
+        rc = load_tensor(l, &m->norm, 0, c->n_hidden, e, NULL, "model.norm.weight");
     if (rc)
         return rc;
     m->head = m->embed;
-    if (!c->tied && (rc = load_tensor(l, &m->head, c->n_vocab, c->n_hidden, e, "lm_head.weight")))
+    if (!c->tied &&
+        (rc = load_tensor(l, &m->head, c->n_vocab, c->n_hidden, e, NULL, "lm_head.weight")))
         return rc;
     m->layers = mem_new((size_t)c->n_layers, sizeof *m->layers, e);
     if (!m->layers)

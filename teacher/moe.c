@@ -6,11 +6,11 @@
 err_code mlp_load(struct mlp *m, struct loader *l, int64_t n_hidden, int64_t n_ff,
                   const char *prefix, struct err *e)
 {
-    err_code rc = load_tensor(l, &m->gate, n_ff, n_hidden, e, "%s.gate_proj.weight", prefix);
+    err_code rc = load_tensor(l, &m->gate, n_ff, n_hidden, e, prefix, "gate_proj.weight");
     if (!rc)
-        rc = load_tensor(l, &m->up, n_ff, n_hidden, e, "%s.up_proj.weight", prefix);
+        rc = load_tensor(l, &m->up, n_ff, n_hidden, e, prefix, "up_proj.weight");
     if (!rc)
-        rc = load_tensor(l, &m->down, n_hidden, n_ff, e, "%s.down_proj.weight", prefix);
+        rc = load_tensor(l, &m->down, n_hidden, n_ff, e, prefix, "down_proj.weight");
     return rc;
 }
 
@@ -18,7 +18,7 @@ static err_code load_bias(struct moe *m, struct loader *l, struct device *d, int
                           const char *prefix, struct err *e)
 {
     struct tensor t;
-    err_code rc = load_tensor(l, &t, 0, n_experts, e, "%s.gate.e_score_correction_bias", prefix);
+    err_code rc = load_tensor(l, &t, 0, n_experts, e, prefix, "gate.e_score_correction_bias");
     if (rc)
         return rc;
     m->bias = d->alloc(d, (size_t)n_experts * sizeof(float), e);
@@ -39,7 +39,7 @@ err_code moe_load(struct moe *m, struct loader *l, struct device *d, const struc
     m->experts = mem_new((size_t)c->n_experts, sizeof *m->experts, e);
     if (!m->experts)
         return ERR_NOMEM;
-    if ((rc = load_tensor(l, &m->router, c->n_experts, c->n_hidden, e, "%s.gate.weight", prefix)))
+    if ((rc = load_tensor(l, &m->router, c->n_experts, c->n_hidden, e, prefix, "gate.weight")))
         return rc;
     if (c->noaux && (rc = load_bias(m, l, d, c->n_experts, prefix, e)))
         return rc;

@@ -24,7 +24,7 @@ static err_code take(struct loader *l, struct tensor *t, const struct teacher_co
 {
     char name[96];
     tensor_name(name, sizeof name, c, tail);
-    return load_tensor(l, t, rows, cols, e, "%s", name);
+    return load_tensor(l, t, rows, cols, e, NULL, name);
 }
 
 err_code mtp_load(struct mtp *m, struct loader *l, struct device *d, const struct teacher_config *c,
