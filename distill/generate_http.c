@@ -1,5 +1,6 @@
 #include "distill/generate_http.h"
 
+#include "core/base/file.h"
 #include "teacher/http/body.h"
 #include "teacher/http/retry.h"
 
@@ -341,6 +342,7 @@ static void fill_options(const struct http_run *r, const char *model, struct htt
         .total_seconds = o->total_seconds,
         .seed = (uint64_t)(clock_now() * 1e9), /* of the jitter: no two machines the same */
         .ca_file = o->ca_file,
+        .spill_dir = r->spill_dir,
     };
 }
 
@@ -421,6 +423,8 @@ static err_code open_all(struct http_run *r, struct err *e)
     err_code rc = prompt_form_open(o, &r->form, e);
     if (rc)
         return rc;
+    if (!(r->spill_dir = path_dir(o->corpus, e)))
+        return ERR_NOMEM;
     if (o->teacher_name)
         snprintf(sum->teacher, sizeof sum->teacher, "%s", o->teacher_name);
     else if ((rc = find_model(r, sum->teacher, e)))
@@ -466,6 +470,7 @@ err_code generate_http(const struct generate_options *o, struct generate_summary
     run_canary_close(&r);
     http_teacher_close(r.teacher);
     prompt_form_close(&r.form);
+    mem_free(r.spill_dir);
     buf_dispose(&r.text);
     buf_dispose(&r.extra);
     mem_free(r.flights);

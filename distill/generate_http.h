@@ -61,6 +61,7 @@ enum { STORM_PROMPTS = 64 };
 struct http_run {
     struct generate_job job;
     struct http_teacher *teacher;
+    char *spill_dir; /* the corpus's */
     int n_endpoints;
     struct prompt_form form;
     struct buf text, extra;

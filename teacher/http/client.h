@@ -12,6 +12,7 @@
 #include "teacher/http/endpoint.h"
 #include "teacher/http/http.h"
 #include "teacher/http/key.h"
+#include "teacher/http/spill.h"
 
 #include <curl/curl.h>
 
@@ -85,6 +86,7 @@ struct site {
 struct http_teacher {
     struct http_options o; /* strings are this struct's own */
     char *model, *system, *extra_json, *ca_file;
+    struct spill *spill; /* o.rules.spill */
     int n;
     struct site *sites;
     struct endpoint *endpoints;

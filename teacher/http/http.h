@@ -61,6 +61,8 @@ struct http_options {
     double backoff_seconds; /* most before the second try, doubled for each one more, to 60 s;
                                0: 0.5 */
     uint64_t seed;          /* of the jitter */
+    const char *spill_dir;  /* where a file without a name takes long texts while they arrive
+                               (spill.h); NULL: memory does */
     const char *ca_file;    /* PEM file of the authorities to trust; NULL: the system's */
 };
 struct http_teacher;

@@ -3,12 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    KEEP = 8 << 10,
-    DEFAULT_MAX_BYTES = 64 << 20,
-    MOST_MAX_BYTES = 1 << 30,
-    PAGE_BYTES = 4 << 10
-};
+enum { KEEP = 8 << 10, MOST_MAX_BYTES = 1 << 30, PAGE_BYTES = 4 << 10 };
 
 static bool take_event(void *ctx, const struct sse_event *ev);
 
@@ -21,12 +16,13 @@ err_code http_reply_new(const struct reply_rules *rules, struct http_reply **out
     r->rules = *rules;
     r->tokens.n_top = rules->n_top > 0 ? (size_t)rules->n_top : 0;
     if (r->rules.max_bytes == 0)
-        r->rules.max_bytes = DEFAULT_MAX_BYTES;
+        r->rules.max_bytes = REPLY_MAX_BYTES;
     if (r->rules.max_bytes > MOST_MAX_BYTES)
         r->rules.max_bytes = MOST_MAX_BYTES;
     r->sse.max_bytes = r->rules.max_bytes;
     r->sse.event = take_event;
     r->sse.ctx = r;
+    r->reasoning.spill = r->content.spill = rules->spill;
     http_reply_begin(r, NULL);
     return ERR_OK;
 }

@@ -26,15 +26,19 @@
 #include "core/base/mem.h"
 
 struct http_reply;
+struct spill;
+
+enum { REPLY_MAX_BYTES = 64 << 20 };
 
 struct reply_rules {
     bool chat;              /* chat completions; else plain ones */
     bool thinking_open;     /* the prompt ended in "<think>\n": content without a closing tag is
                                reasoning, not answer, when it was cut or is of a plain completion */
-    size_t max_bytes;       /* of one line, and of the whole text; more is REPLY_BAD; 0: 64 MB,
-                               and never more than 1 GB */
+    size_t max_bytes;       /* of one line, and of the whole text; more is REPLY_BAD; 0:
+                               REPLY_MAX_BYTES, and never more than 1 GB */
     int32_t n_top;          /* log-probabilities asked for: candidates a token; 0: none */
     bool stop_loops;        /* REPLY_STOPPED when the text ends in a loop */
+    struct spill *spill;    /* where long texts go while they arrive; NULL: they stay in memory */
     int64_t no_think_bytes; /* > 0: REPLY_STOPPED after so many bytes of content (no reasoning
                               field, no opening tag; not with thinking_open) */
 };
@@ -74,7 +78,7 @@ enum reply_state http_reply_end(struct http_reply *r);
  * that grew with each of the first chunks).
  * Elsewhere nothing tells it from a word said twice; maybe_doubled is then a hint.
  *
- * Memory while an answer arrives: its text, 8 kB from 2 kB of text on when loops are watched for,
+ * Memory while an answer arrives: its text, with a spill some 70 kB of it; 8 kB from 2 kB of text on when loops are watched for,
  * and with log-probabilities of k candidates about 30 + 4 k bytes a token. */
 struct reply_view {
     enum reply_state state;

@@ -193,8 +193,12 @@ err_code client_setup(struct http_teacher *t, const struct http_options *o, stru
         rc = file_size(o->ca_file, &size, e);
     if (!rc)
         rc = raise_file_limit(o->concurrency, e);
+    if (!rc && o->spill_dir)
+        rc = spill_open(o->spill_dir, o->rules.max_bytes ? o->rules.max_bytes : REPLY_MAX_BYTES,
+                        &t->spill, e);
     if (rc)
         return rc;
+    t->o.rules.spill = t->spill;
     t->sites = mem_new((size_t)t->n, sizeof *t->sites, e);
     t->endpoints = mem_new((size_t)t->n, sizeof *t->endpoints, e);
     if (!t->sites || !t->endpoints)
@@ -202,7 +206,7 @@ err_code client_setup(struct http_teacher *t, const struct http_options *o, stru
     for (int i = 0; !rc && i < t->n; i++)
         rc = setup_site(t, i, e);
     t->o.endpoints = NULL; /* the caller's */
-    t->o.model = t->o.system = t->o.extra_json = t->o.ca_file = NULL;
+    t->o.model = t->o.system = t->o.extra_json = t->o.ca_file = t->o.spill_dir = NULL;
     return rc;
 }
 
@@ -224,4 +228,5 @@ void client_dispose(struct http_teacher *t)
     mem_free(t->system);
     mem_free(t->extra_json);
     mem_free(t->ca_file);
+    spill_close(t->spill);
 }
