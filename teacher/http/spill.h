@@ -14,7 +14,8 @@
  *
  * Nothing is mapped but what the file system has promised room for, so a full disk is never found
  * by writing to memory. What it can't promise, and all where no file can be made, stays in memory,
- * after one warning. */
+ * after one warning. (A disk that fails while a text is read back ends the process, SIGBUS.) What a
+ * server says is written as it came, to a file that only this user's processes could have opened. */
 #ifndef DECANT_TEACHER_HTTP_SPILL_H
 #define DECANT_TEACHER_HTTP_SPILL_H
 

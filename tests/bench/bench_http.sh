@@ -123,8 +123,8 @@ if part memory; then
     wait $pid || fail "memory: $(tail -n 3 "$dir/memory.err")"
     bytes=$(q memory 'SELECT avg(length(CAST(reasoning AS BLOB)) + length(CAST(answer AS BLOB))) FROM traces')
     awk -v k="$peak" -v s="$begin" -v e="$(date +%s.%N)" -v b="$bytes" 'BEGIN {
-        printf "1,000 streams of 30,000 tokens (%.0f bytes of text each): peak %.0f MiB (goal under 200), %.0f s\n",
-            b, k / 1024, e - s }'
+        printf "1,000 streams of 30,000 tokens (%.0f bytes of text each): peak %.0f MB (goal under 200), %.0f s\n",
+            b, k * 1024 / 1e6, e - s }'
     same "$(q memory 'SELECT count(*) FROM traces')" 1000 "memory: traces"
     same "$(wc -l <"$dir/memory.ledger")" 1000 "memory: requests"
     stop_server
