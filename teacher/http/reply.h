@@ -78,8 +78,9 @@ enum reply_state http_reply_end(struct http_reply *r);
  * that grew with each of the first chunks).
  * Elsewhere nothing tells it from a word said twice; maybe_doubled is then a hint.
  *
- * Memory while an answer arrives: its text, with a spill some 70 kB of it; 8 kB from 2 kB of text on when loops are watched for,
- * and with log-probabilities of k candidates about 30 + 4 k bytes a token. */
+ * Memory while an answer arrives: its text, with a spill some 70 kB of it; 8 kB from 2 kB of text
+ * on when loops are watched for, and with log-probabilities of k candidates about 30 + 4 k bytes a
+ * token. */
 struct reply_view {
     enum reply_state state;
     const char *reasoning, *answer; /* without tags, outer white space trimmed; never NULL */

@@ -1,13 +1,12 @@
 /* spill.h: a temporary file for texts that grow long, side by side, for minutes: a thousand chains
  * of thought of 30,000 tokens are 170 MB, of which only the last bytes are ever looked at. A text
  * is made of blocks, which are mapped side by side; what is let go of leaves memory, and comes back
- * by itself when it is read. The file has no name, and is gone with the
- * process.
+ * by itself when it is read. The file has no name, and is gone with the process.
  *
  *     struct spill *s;
  *     if ((rc = spill_open(dir, most, &s, e))) return rc;     // opens no file yet
  *     char *data = spill_reserve(s);                          // room for one text of most bytes
- *     block = spill_map(s, data + i * SPILL_BLOCK);           // now there is memory
+ *     spill_map(s, data + i * SPILL_BLOCK, &block);           // now there is memory
  *     spill_let_go(block, data + i * SPILL_BLOCK, n);         // written, seldom read from now on
  *     spill_give_back(s, block); ... spill_unreserve(s, data);
  *     spill_close(s);                                         // after all texts
@@ -15,7 +14,8 @@
  * Nothing is mapped but what the file system has promised room for, so a full disk is never found
  * by writing to memory. What it can't promise, and all where no file can be made, stays in memory,
  * after one warning. (A disk that fails while a text is read back ends the process, SIGBUS.) What a
- * server says is written as it came, to a file that only this user's processes could have opened. */
+ * server says is written as it came, to a file that only this user's processes could have opened.
+ */
 #ifndef DECANT_TEACHER_HTTP_SPILL_H
 #define DECANT_TEACHER_HTTP_SPILL_H
 
