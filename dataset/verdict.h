@@ -34,7 +34,7 @@ void verdict_judge(const char *reasoning, size_t n_reasoning, const char *answer
  * neural text degeneration", section 4.3). Or over half of its word 8-grams occurred before in it,
  * for texts of at least 200 words: the measure of Rae et al. 2021 ("Scaling language models", table
  * A1), whose thresholds for web pages (0.1 to 0.2) are lower, since a chain of thought restates on
- * purpose. Linear time, 270 kB of stack; long texts forget their oldest 8-grams. */
+ * purpose. Linear time, 290 kB of stack; long texts forget their oldest 8-grams. */
 bool verdict_repetition(const char *text, size_t n, const char **reason);
 
 #endif
