@@ -366,9 +366,12 @@ static err_code check_text(const char *place, const char *text, size_t n, struct
 static err_code parse_object(const char *place, const char *text, size_t n,
                              struct json_arena *arena, const cJSON **root, struct err *e)
 {
-    if (has_nul_escape(text, n))
+    err_code rc = ERR_OK;
+    *root = json_arena_quick(arena, text, n);
+    if (!*root && has_nul_escape(text, n))
         return err_set(e, ERR_FORMAT, "%s: \\u0000 in a string; take it out", place);
-    err_code rc = json_arena_parse(arena, place, text, n, root, e);
+    if (!*root)
+        rc = json_arena_parse(arena, place, text, n, root, e);
     if (rc == ERR_FORMAT) {
         int column = 0; /* the line's own; its number is in the place already */
         const char *at = strstr(e ? e->msg : "", "column ");

@@ -1,6 +1,9 @@
 #include "dataset/utf8.h"
 
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* Table 3-7 of the Unicode Standard (well-formed UTF-8 byte sequences). */
 size_t utf8_char(const char *text, size_t n)
@@ -23,30 +26,43 @@ size_t utf8_char(const char *text, size_t n)
     return len;
 }
 
-#define ONES 0x0101010101010101u
-#define HIGH 0x8080808080808080u
+/* How many of the n bytes at s, in whole blocks, are ASCII without NUL. */
+static size_t skip_ascii(const char *s, size_t n)
+{
+    size_t i = 0;
+#ifdef __SSE2__
+    for (; n - i >= 64; i += 64) {
+        const __m128i *x = (const __m128i *)(s + i);
+        __m128i a = _mm_loadu_si128(x), b = _mm_loadu_si128(x + 1), c = _mm_loadu_si128(x + 2),
+                d = _mm_loadu_si128(x + 3), zero = _mm_setzero_si128();
+        /* as signed numbers, what should not be there is 0 or less */
+        __m128i least =
+            _mm_and_si128(_mm_and_si128(_mm_cmpgt_epi8(a, zero), _mm_cmpgt_epi8(b, zero)),
+                          _mm_and_si128(_mm_cmpgt_epi8(c, zero), _mm_cmpgt_epi8(d, zero)));
+        if (_mm_movemask_epi8(least) != 0xFFFF)
+            break;
+    }
+#endif
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    for (uint64_t x; n - i >= sizeof x; i += sizeof x) {
+        memcpy(&x, s + i, sizeof x);
+        if ((x | ((x - ones) & ~x)) & high)
+            break;
+    }
+    return i;
+}
 
 size_t utf8_valid(const char *s, size_t n)
 {
     size_t i = 0;
     while (i < n) {
-        /* eight bytes of plain ASCII at once: no high bit, and none that is 0 */
-        uint64_t x;
-        while (n - i >= sizeof x && (memcpy(&x, s + i, sizeof x), !(x & HIGH)) &&
-               !((x - ONES) & ~x & HIGH))
-            i += sizeof x;
-        if (i == n)
-            break;
-        if ((unsigned char)s[i] < 0x80) {
-            if (!s[i])
-                break;
-            i++;
-            continue;
+        i += skip_ascii(s + i, n - i);
+        for (size_t end = n - i < 8 ? n : i + 8; i < end;) {
+            size_t len = !s[i] ? 0 : utf8_char(s + i, n - i);
+            if (!len)
+                return i;
+            i += len;
         }
-        size_t len = utf8_char(s + i, n - i);
-        if (!len)
-            break;
-        i += len;
     }
     return i;
 }

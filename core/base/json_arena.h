@@ -24,6 +24,9 @@ struct json_arena {
 /* Errors as json_parse. text need not end in NUL. */
 err_code json_arena_parse(struct json_arena *a, const char *name, const char *text, size_t n,
                           const cJSON **root, struct err *e);
+/* The same where text is plain, valid JSON without \u0000, as nearly all is; else NULL, and
+ * json_arena_parse has the tree or the words for what is wrong. */
+const cJSON *json_arena_quick(struct json_arena *a, const char *text, size_t n);
 void json_arena_dispose(struct json_arena *a);
 
 #endif
