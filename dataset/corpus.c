@@ -36,6 +36,7 @@ void corpus_close(struct corpus *c)
         close(c->claim);
     buf_dispose(&c->scratch);
     buf_dispose(&c->scratch2);
+    json_arena_dispose(&c->arena);
     mem_free(c->path);
     mem_free(c);
 }

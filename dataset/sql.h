@@ -3,6 +3,7 @@
 #ifndef DECANT_DATASET_SQL_H
 #define DECANT_DATASET_SQL_H
 
+#include "core/base/json_arena.h"
 #include "dataset/corpus.h"
 
 #include <sqlite3.h>
@@ -34,6 +35,7 @@ struct corpus {
     enum corpus_mode mode;
     sqlite3_stmt *statements[SQL_N_STATEMENTS]; /* prepared when first used */
     struct buf scratch, scratch2;
+    struct json_arena arena; /* of sql_check_json */
     int64_t n_golds_filled; /* by this connection, of prompts that had none */
     bool made;              /* this connection made the file */
     bool whole;             /* the transaction under way ends whole or not at all: no savepoints */
@@ -63,7 +65,7 @@ size_t sql_bytes(sqlite3_stmt *st, int i);
 
 /* Is json NULL or an object? what names it in the error. (SQLite's own json_valid cannot stand in
  * the schema: with trusted_schema off, older versions refuse it there.) */
-err_code sql_check_json(const struct corpus *c, const char *what, const char *json, struct err *e);
+err_code sql_check_json(struct corpus *c, const char *what, const char *json, struct err *e);
 /* corpus_add_trace with verdicts that are known already; they must be those against the prompt's
  * gold answer. */
 err_code corpus_add_judged(struct corpus *c, const struct corpus_trace *t, const struct verdicts *v,
