@@ -38,6 +38,11 @@ struct import {
     int64_t n_taken, n_bytes, file_bytes;
     struct buf last_request; /* and its id: most records have the one before's */
     int64_t last_id;
+    struct { /* the same of prompts: their samples often follow one another */
+        struct buf text, gold;
+        int64_t id;
+        bool has_gold, conflict;
+    } last;
 };
 
 static err_code take_batch(void *ctx, void *slot, bool *more, struct err *e)
@@ -255,6 +260,38 @@ static err_code has_gold(struct import *m, int64_t prompt_id, bool *yes, struct 
     return rc;
 }
 
+static bool is_same(const struct buf *b, const char *s, size_t n)
+{
+    return b->len == n && !memcmp(b->data, s, n);
+}
+
+/* corpus_add_prompt, which is not asked what it said of the record before. */
+static err_code add_prompt(struct import *m, const struct corpus_prompt *p, int64_t *id,
+                           bool *added, bool *conflict, struct err *e)
+{
+    if (m->last.id && !p->extra_json && is_same(&m->last.text, p->text, p->n_text) &&
+        m->last.has_gold == (p->gold != NULL) &&
+        (!p->gold || is_same(&m->last.gold, p->gold, p->n_gold))) {
+        *id = m->last.id;
+        *added = false;
+        *conflict = m->last.conflict;
+        return ERR_OK;
+    }
+    m->last.id = 0;
+    err_code rc = corpus_add_prompt(m->c, p, id, added, conflict, e);
+    if (rc)
+        return rc;
+    buf_clear(&m->last.text);
+    buf_clear(&m->last.gold);
+    rc = buf_add(&m->last.text, p->text, p->n_text, e);
+    if (!rc && p->gold)
+        rc = buf_add(&m->last.gold, p->gold, p->n_gold, e);
+    m->last.id = *id;
+    m->last.has_gold = p->gold != NULL;
+    m->last.conflict = *conflict;
+    return rc;
+}
+
 static err_code store_entry(struct import *m, struct entry *x, struct err *e)
 {
     const struct item *item = &x->item;
@@ -269,7 +306,7 @@ static err_code store_entry(struct import *m, struct entry *x, struct err *e)
                                              : item->source ? item->source
                                                             : m->source,
                                    .extra_json = m->opt->traces ? NULL : item->extra};
-    err_code rc = corpus_add_prompt(m->c, &prompt, &id, &added, &conflict, e);
+    err_code rc = add_prompt(m, &prompt, &id, &added, &conflict, e);
     if (!rc && m->opt->want)
         rc = corpus_want(m->c, id, e);
     if (!rc && !gold && !added)
@@ -394,5 +431,7 @@ err_code corpus_import(struct corpus *c, const char *path, const struct import_o
     }
     records_close(m.records);
     buf_dispose(&m.last_request);
+    buf_dispose(&m.last.text);
+    buf_dispose(&m.last.gold);
     return rc;
 }
