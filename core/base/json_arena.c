@@ -1,18 +1,16 @@
 #include "core/base/json_arena.h"
+#include "core/base/json_plain.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
-enum { BLOCK = 256, MAX_DEPTH = 500, SPARE = 16 /* NULs behind the copy, for whole blocks */ };
+enum { BLOCK = 256, MAX_DEPTH = 500 };
 
 /* The quick reader takes plain, valid JSON. On anything else (an error, a lone surrogate, deep
  * nesting, lack of memory) it gives up, and json_parse decides and finds the words for it. */
 struct reader {
     struct json_arena *a;
+    json_plain_move *move_plain;
     char *at;  /* in the copy, which ends in NUL */
     char *end; /* at its NUL */
 };
@@ -91,61 +89,6 @@ static bool unicode_escape(char **s, char **out)
     return true;
 }
 
-/* Moves n bytes, fewer than 16, down to out; both are read before either is written. */
-static void move_few(char *out, const char *s, size_t n)
-{
-    if (n >= 8) {
-        uint64_t a, b;
-        memcpy(&a, s, 8);
-        memcpy(&b, s + n - 8, 8);
-        memcpy(out, &a, 8);
-        memcpy(out + n - 8, &b, 8);
-    } else if (n >= 4) {
-        uint32_t a, b;
-        memcpy(&a, s, 4);
-        memcpy(&b, s + n - 4, 4);
-        memcpy(out, &a, 4);
-        memcpy(out + n - 4, &b, 4);
-    } else
-        for (size_t i = 0; i < n; i++)
-            out[i] = s[i];
-}
-
-/* Moves what stands before the next quote, backslash or NUL from *s down to *out, and both behind
- * it. Whole blocks are stored before the next is read: what is overwritten was read. */
-static void move_plain(char **s, char **out)
-{
-#ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
-    for (;; *s += 16, *out += 16) {
-        __m128i x = _mm_loadu_si128((const __m128i *)*s); /* the copy has SPARE bytes behind it */
-        __m128i stop = _mm_or_si128(_mm_cmpeq_epi8(x, quote), _mm_cmpeq_epi8(x, slash));
-        stop = _mm_or_si128(stop, _mm_cmpeq_epi8(x, _mm_setzero_si128()));
-        unsigned bits = (unsigned)_mm_movemask_epi8(stop);
-        if (bits) {
-            size_t n = (size_t)__builtin_ctz(bits);
-            move_few(*out, *s, n);
-            *s += n;
-            *out += n;
-            return;
-        }
-        _mm_storeu_si128((__m128i *)*out, x);
-    }
-#else
-    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
-    for (uint64_t x;; *s += 8, *out += 8) {
-        memcpy(&x, *s, 8);
-        uint64_t quote = x ^ ones * '"', slash = x ^ ones * '\\';
-        if (((x - ones) & ~x & high) | ((quote - ones) & ~quote & high) |
-            ((slash - ones) & ~slash & high))
-            break;
-        memcpy(*out, &x, 8);
-    }
-    while (**s && **s != '"' && **s != '\\')
-        *(*out)++ = *(*s)++;
-#endif
-}
-
 /* A string, r->at behind its opening quote: unescaped where it stands. */
 static char *string(struct reader *r)
 {
@@ -154,7 +97,7 @@ static char *string(struct reader *r)
                                       ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
     char *start = r->at, *out = start, *s = start;
     for (;;) {
-        move_plain(&s, &out);
+        r->move_plain(&s, &out);
         if (*s == '"')
             break;
         if (!*s || !s[1]) /* the text's end */
@@ -302,13 +245,14 @@ static cJSON *value(struct reader *r, int depth)
 
 const cJSON *json_arena_quick(struct json_arena *a, const char *text, size_t n)
 {
-    static const char spare[SPARE];
+    static const char spare[JSON_PLAIN_SPARE];
     json_close(&a->slow);
     a->n_used = 0;
     buf_clear(&a->text);
     if (buf_add(&a->text, text, n, NULL) || buf_add(&a->text, spare, sizeof spare, NULL))
         return NULL;
-    struct reader r = {.a = a, .at = a->text.data, .end = a->text.data + n};
+    struct reader r = {
+        .a = a, .move_plain = json_plain_best(), .at = a->text.data, .end = a->text.data + n};
     cJSON *root = value(&r, 0);
     if (!root)
         return NULL;

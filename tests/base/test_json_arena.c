@@ -1,5 +1,6 @@
 /* The quick reader of JSON gives the same trees as cJSON, and refuses what that refuses. */
 #include "core/base/json_arena.h"
+#include "core/base/json_plain.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -140,12 +141,46 @@ static void test_mutated_texts(void **state)
     json_arena_dispose(&a);
 }
 
+/* Both versions against one byte at a time, with what stands around untouched. */
+static void test_plain(void **state)
+{
+    (void)state;
+    json_plain_move *const moves[] = {json_plain_portable, json_plain_best()};
+    unsigned seed = 1;
+    for (int i = 0; i < 20000; i++) {
+        char text[200 + JSON_PLAIN_SPARE + 1], want[sizeof text];
+        size_t n = (size_t)rand_r(&seed) % 200, from = n ? (size_t)rand_r(&seed) % n : 0;
+        size_t to = from ? (size_t)rand_r(&seed) % (from + 1) : 0;
+        for (size_t k = 0; k < sizeof text; k++)
+            text[k] = k < n ? (char)(rand_r(&seed) % 255 + 1) : 0;
+        for (size_t k = 0; k < n; k++)
+            if (strchr("\"\\", text[k]) && i % 4)
+                text[k] = 'x';
+        if (i % 3 && n)
+            text[from + (size_t)rand_r(&seed) % (n - from)] = i % 2 ? '"' : '\\';
+        for (int m = 0; m < 2; m++) {
+            char copy[sizeof text], *s = copy + from, *out = copy + to;
+            memcpy(copy, text, sizeof text);
+            memcpy(want, text, sizeof text);
+            size_t len = strcspn(text + from, "\"\\");
+            memmove(want + to, want + from, len);
+            moves[m](&s, &out);
+            assert_int_equal(s - copy, from + len);
+            assert_int_equal(out - copy, to + len);
+            /* between the two, whole blocks may have left something: it was read already */
+            assert_memory_equal(copy, want, to + len);
+            assert_memory_equal(copy + from + len, text + from + len, sizeof text - from - len);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_trees),
         cmocka_unit_test(test_many_nodes),
         cmocka_unit_test(test_mutated_texts),
+        cmocka_unit_test(test_plain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
