@@ -17,7 +17,7 @@ struct entry {
     int64_t line;
     struct json_arena arena;
     struct item item;
-    struct buf request; /* canonical */
+    struct buf printed, request; /* as it came, and canonical */
     struct verdicts verdicts[ITEM_TRACES];
     err_code rc;
     struct err *err; /* of a record that does not fit; made when needed */
@@ -73,20 +73,38 @@ static err_code take_batch(void *ctx, void *slot, bool *more, struct err *e)
     return rc;
 }
 
+static bool is_same(const struct buf *b, const char *s, size_t n)
+{
+    return b->len == n && (!n || !memcmp(b->data, s, n));
+}
+
+/* Mostly the one that the entry had before. */
+static err_code canonical_request(const char *place, struct entry *x, struct err *e)
+{
+    char *text = cJSON_PrintUnformatted(x->item.request);
+    size_t n = text ? strlen(text) : 0;
+    err_code rc = text ? ERR_OK : err_set(e, ERR_NOMEM, "%s: out of memory", place);
+    if (!rc && !is_same(&x->printed, text, n)) {
+        buf_clear(&x->printed);
+        buf_clear(&x->request);
+        rc = corpus_canonical_json(place, text, n, &x->request, e);
+        if (!rc)
+            rc = buf_add(&x->printed, text, n, e);
+    }
+    cJSON_free(text);
+    return rc;
+}
+
 static err_code make_request(const struct import *m, const char *place, struct entry *x,
                              struct err *e)
 {
     const struct item *item = &x->item;
     const char *teacher = item->teacher ? item->teacher : m->opt->teacher;
     struct buf *b = &x->request;
+    if (item->request)
+        return canonical_request(place, x, e);
+    buf_clear(&x->printed);
     buf_clear(b);
-    if (item->request) {
-        char *text = cJSON_PrintUnformatted(item->request);
-        err_code rc = text ? corpus_canonical_json(place, text, strlen(text), b, e)
-                           : err_set(e, ERR_NOMEM, "%s: out of memory", place);
-        cJSON_free(text);
-        return rc;
-    }
     if (!teacher)
         return err_set(e, ERR_USAGE,
                        "%s: does not say which teacher made it; name it with --teacher, or its "
@@ -150,8 +168,7 @@ static err_code read_batch(void *ctx, int thread, void *slot, struct err *e)
 
 static err_code request_id(struct import *m, const struct buf *json, int64_t *id, struct err *e)
 {
-    if (m->last_id && m->last_request.len == json->len &&
-        !memcmp(m->last_request.data, json->data, json->len)) {
+    if (m->last_id && is_same(&m->last_request, json->data, json->len)) {
         *id = m->last_id;
         return ERR_OK;
     }
@@ -260,11 +277,6 @@ static err_code has_gold(struct import *m, int64_t prompt_id, bool *yes, struct 
     return rc;
 }
 
-static bool is_same(const struct buf *b, const char *s, size_t n)
-{
-    return b->len == n && !memcmp(b->data, s, n);
-}
-
 /* corpus_add_prompt, which is not asked what it said of the record before. */
 static err_code add_prompt(struct import *m, const struct corpus_prompt *p, int64_t *id,
                            bool *added, bool *conflict, struct err *e)
@@ -353,6 +365,7 @@ static void dispose_batch(struct batch *b)
     for (int i = 0; i < BATCH && b->entries; i++) {
         json_arena_dispose(&b->entries[i].arena);
         item_dispose(&b->entries[i].item);
+        buf_dispose(&b->entries[i].printed);
         buf_dispose(&b->entries[i].request);
         mem_free(b->entries[i].err);
     }

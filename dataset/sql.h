@@ -36,10 +36,10 @@ struct corpus {
     sqlite3_stmt *statements[SQL_N_STATEMENTS]; /* prepared when first used */
     struct buf scratch, scratch2;
     struct json_arena arena; /* of sql_check_json */
-    int64_t n_golds_filled; /* by this connection, of prompts that had none */
-    bool made;              /* this connection made the file */
-    bool whole;             /* the transaction under way ends whole or not at all: no savepoints */
-    int claim;              /* descriptor of corpus_claim; -1: none */
+    int64_t n_golds_filled;  /* by this connection, of prompts that had none */
+    bool made;               /* this connection made the file */
+    bool whole;              /* the transaction under way ends whole or not at all: no savepoints */
+    int claim;               /* descriptor of corpus_claim; -1: none */
 };
 
 /* ERR_* with "path: what: ..." and the remedy for the code that db ended with. */
