@@ -165,6 +165,7 @@ err_code corpus_add_prompt(struct corpus *c, const struct corpus_prompt *p, int6
     sql_bind_text(st, 2, p->source);
     sql_bind_text(st, 3, p->extra_json);
     sqlite3_bind_text64(st, 4, text->data, text->len, SQLITE_STATIC, SQLITE_UTF8);
+    sql_bind_now(c, st, 5);
     rc = sql_run(c, st, "cannot add a prompt", e);
     if (rc)
         return rc;

@@ -38,6 +38,7 @@ static err_code add_verdicts(struct corpus *c, int64_t trace_id, const struct ve
         sql_bind_text(st, 3, row.value);
         sql_bind_text(st, 4, row.reason);
         sqlite3_bind_int64(st, 5, VERDICT_VERSION);
+        sql_bind_now(c, st, 6);
         rc = sql_run(c, st, "cannot write verdicts", e);
     }
     return rc;
@@ -111,6 +112,7 @@ static err_code insert(struct corpus *c, const struct corpus_trace *t, bool *add
     sqlite3_bind_text64(st, 18, reasoning, n_reasoning, SQLITE_STATIC, SQLITE_UTF8);
     sqlite3_bind_int(st, 19, lossy);
     sql_bind_text(st, 20, DECANT_VERSION);
+    sql_bind_now(c, st, 21);
     rc = sql_run(c, st, "cannot add a trace", e);
     *added = !rc && sqlite3_changes(c->db) > 0;
     return rc;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static err_code cannot_open(const char *path, const char *msg, struct err *e)
 {
@@ -84,7 +85,7 @@ err_code sql_prepare(sqlite3 *db, const char *path, const char *sql, sqlite3_stm
 static const char *const statement_text[SQL_N_STATEMENTS] = {
     [SQL_ADD_PROMPT] =
         "INSERT INTO prompts (gold, source, extra, text, created_at) VALUES (?1, ?2, ?3, "
-        "?4, " NOW ") ON CONFLICT (text) DO NOTHING",
+        "?4, ?5) ON CONFLICT (text) DO NOTHING",
     [SQL_FIND_PROMPT] = "SELECT id, gold FROM prompts WHERE text = ?1",
     [SQL_SET_GOLD] = "UPDATE prompts SET gold = ?2 WHERE id = ?1",
     [SQL_WANT] = "INSERT OR IGNORE INTO temp.wanted (prompt_id) VALUES (?1)",
@@ -97,14 +98,14 @@ static const char *const statement_text[SQL_N_STATEMENTS] = {
         "think_rule, served_model, endpoint, params, extra, answer, reasoning, lossy, program, "
         "created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, "
         "?16, "
-        "?17, ?18, ?19, ?20, " NOW ") ON CONFLICT (prompt_id, request_id, sample_index) DO NOTHING",
+        "?17, ?18, ?19, ?20, ?21) ON CONFLICT (prompt_id, request_id, sample_index) DO NOTHING",
     [SQL_FIND_TRACE] =
         "SELECT id FROM traces WHERE prompt_id = ?1 AND request_id = ?2 AND sample_index = ?3",
     [SQL_GOLD] = "SELECT gold FROM prompts WHERE id = ?1",
     [SQL_CLEAR_VERDICTS] =
         "DELETE FROM verdicts WHERE trace_id = ?1 AND kind IN (" VERDICT_KINDS ")",
     [SQL_ADD_VERDICT] = "INSERT INTO verdicts (trace_id, kind, value, reason, version, created_at) "
-                        "VALUES (?1, ?2, ?3, ?4, ?5, " NOW ")",
+                        "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     /* The longest text is kept as a whole: its reasoning and its answer belong together. */
     [SQL_ADD_FAILURE] =
         "INSERT INTO failures (prompt_id, request_id, sample_index, endpoint, status, message, "
@@ -182,6 +183,21 @@ void sql_bind_count(sqlite3_stmt *st, int i, int64_t n)
 {
     if (n >= 0)
         sqlite3_bind_int64(st, i, n);
+}
+
+void sql_bind_now(struct corpus *c, sqlite3_stmt *st, int i)
+{
+    struct timespec t;
+    struct tm day;
+    clock_gettime(CLOCK_REALTIME, &t);
+    int64_t now_ms = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    if (now_ms != c->now_ms) {
+        gmtime_r(&t.tv_sec, &day);
+        size_t n = strftime(c->now, sizeof c->now, "%Y-%m-%dT%H:%M:%S", &day);
+        snprintf(c->now + n, sizeof c->now - n, ".%03dZ", (int)(now_ms % 1000));
+        c->now_ms = now_ms;
+    }
+    sql_bind_text(st, i, c->now);
 }
 
 const char *sql_text(sqlite3_stmt *st, int i)

@@ -36,10 +36,12 @@ struct corpus {
     sqlite3_stmt *statements[SQL_N_STATEMENTS]; /* prepared when first used */
     struct buf scratch, scratch2;
     struct json_arena arena; /* of sql_check_json */
-    int64_t n_golds_filled;  /* by this connection, of prompts that had none */
-    bool made;               /* this connection made the file */
-    bool whole;              /* the transaction under way ends whole or not at all: no savepoints */
-    int claim;               /* descriptor of corpus_claim; -1: none */
+    int64_t now_ms;          /* of now, since 1970 */
+    char now[32];
+    int64_t n_golds_filled; /* by this connection, of prompts that had none */
+    bool made;              /* this connection made the file */
+    bool whole;             /* the transaction under way ends whole or not at all: no savepoints */
+    int claim;              /* descriptor of corpus_claim; -1: none */
 };
 
 /* ERR_* with "path: what: ..." and the remedy for the code that db ended with. */
@@ -59,6 +61,9 @@ err_code sql_number(struct corpus *c, const char *sql, int64_t *out, struct err 
 
 /* NULL text is bound as NULL. The text must live until the statement was run. */
 void sql_bind_text(sqlite3_stmt *st, int i, const char *s);
+/* The time in UTC, to the millisecond, as created_at has it: many rows have one, and SQLite's
+ * strftime would reckon it anew for each. */
+void sql_bind_now(struct corpus *c, sqlite3_stmt *st, int i);
 void sql_bind_count(sqlite3_stmt *st, int i, int64_t n); /* below 0: NULL */
 const char *sql_text(sqlite3_stmt *st, int i);           /* NULL for NULL */
 size_t sql_bytes(sqlite3_stmt *st, int i);
