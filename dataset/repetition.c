@@ -58,8 +58,8 @@ static uint64_t word_bits(const char *s)
     }
 #else
     for (int i = 0; i < 64; i++) {
-        unsigned char c = (unsigned char)s[i], low = c | 0x20;
-        bool word = c >= 0x80 || (low >= 'a' && low <= 'z') || (c >= '0' && c <= '9');
+        unsigned char c = (unsigned char)s[i], letter = (c | 0x20) - 'a', digit = c - '0';
+        unsigned word = c >> 7 | (letter < 26) | (digit < 10); /* without a branch */
         bits |= (uint64_t)word << i;
     }
 #endif
