@@ -276,8 +276,8 @@ static const char settings[] = "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys
 static int open_database(const char *path, int flags, sqlite3 **db)
 {
     /* No two threads use a connection at once, and nobody asks how much memory SQLite uses: without
-     * its locks for both, an import takes a twentieth less. The second is for the whole process, and
-     * refused (without harm) when SQLite is in use already. */
+     * its locks for both, an import takes a twentieth less. The second is for the whole process,
+     * and refused (without harm) when SQLite is in use already. */
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     int code = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (code == SQLITE_OK)
