@@ -140,4 +140,23 @@ static inline void has_words(const struct http_answer *a, const char *words)
         fail_msg("the message names no endpoint: %s", a->message);
 }
 
+/* Asks n and takes all answers; the number of traces. */
+static inline int client_run(struct client *c, int n, double seconds)
+{
+    int n_asked = 0, n_traces = 0;
+    double end = clock_now() + seconds;
+    while (n_asked < n || http_teacher_in_flight(c->t)) {
+        while (n_asked < n && http_teacher_room(c->t) > 0)
+            client_ask(c, (uint64_t)n_asked++);
+        if (http_teacher_poll(c->t, 100, &c->e))
+            fail_msg("%s", c->e.msg);
+        struct http_answer a;
+        while (http_teacher_next(c->t, &a))
+            n_traces += a.outcome == HTTP_TRACE;
+        if (clock_now() > end)
+            fail_msg("%d of %d answers within %g s", n_asked, n, seconds);
+    }
+    return n_traces;
+}
+
 #endif
