@@ -1,4 +1,5 @@
 #include "dataset/answer.h"
+#include "dataset/answer_find.h"
 #include "dataset/answer_tree.h"
 #include "dataset/answer_value.h"
 
@@ -120,7 +121,19 @@ enum answer_verdict answer_compare(const char *given, size_t n_given, const char
 static bool is_weak(const struct answer_span *a)
 {
     return !strcmp(a->rule, "displayed") || !strcmp(a->rule, "marked") ||
-           !strcmp(a->rule, "only number");
+           !strcmp(a->rule, "only number") || !strcmp(a->rule, "last line");
+}
+
+/* Is the gold answer in all boxes of the text together, not only in the last, as roots that are
+ * boxed one by one? */
+static bool is_in_boxes(const char *text, size_t n, const struct answer_span *last,
+                        const struct answer_span *gold)
+{
+    char list[ANSWER_MAX_BYTES + 1];
+    struct answer_span all;
+    return find_boxes(text, n, false, &all) && all.text < last->text &&
+           find_box_list(all.text, all.n, list) &&
+           answer_compare(list, strlen(list), gold->text, gold->n, NULL) != ANSWER_WRONG;
 }
 
 enum answer_verdict answer_check(const char *text, size_t n, const char *gold, size_t n_gold,
@@ -133,6 +146,10 @@ enum answer_verdict answer_check(const char *text, size_t n, const char *gold, s
         *why = "no gold answer";
         return ANSWER_UNKNOWN;
     }
+    if (!strcmp(b.rule, "boxes")) {
+        *why = "several boxes in the gold answer";
+        return ANSWER_UNKNOWN;
+    }
     if (!answer_extract(text, n, &a)) {
         *why = "no answer found";
         return ANSWER_UNKNOWN;
@@ -143,6 +160,10 @@ enum answer_verdict answer_check(const char *text, size_t n, const char *gold, s
         return ANSWER_UNKNOWN;
     }
     enum answer_verdict v = answer_compare(a.text, a.n, b.text, b.n, why);
+    if (v == ANSWER_WRONG && !strcmp(a.rule, "boxed") && is_in_boxes(text, n, &a, &b)) {
+        *why = "the answer is in several boxes";
+        return ANSWER_UNKNOWN;
+    }
     if (v == ANSWER_WRONG && is_weak(&a) && answer_elsewhere(text, n, &a, &b)) {
         *why = "another number at the end, which may belong to a remark";
         return ANSWER_UNKNOWN;

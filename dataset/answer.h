@@ -30,20 +30,23 @@ struct answer_span {
  *   "boxed"        the last complete \boxed{...} or \fbox{...}, nested braces counted; when others
  *                  are joined to it by "and", "or" or a comma, all of them and what is between
  *   "bare box"     \boxed 42
- *   "####"         a value after the last "####", on its line
+ *   "####"         a value after the last "####", on its line; a word when that ends the text
  *   "answer is"    after the last "answer is", "answer:", "option is": its sentence or the next
  *                  line; when that is no value, a rule below within or behind it
  *   "whole"        the whole text, when it is a value or a word
  *   "displayed"    \[...\] or $$...$$ at the end
  *   "marked"       of the last line, the last **...**, or the only $...$ or \(...\)
  *   "only number"  of the last line
+ *   "last line"    when it is nothing but a value or the letter of a choice
  *
- * The last two not beside words such as "about" or "not", nor before a conclusion. Of the last
- * three answer_check calls none wrong when the gold answer stands elsewhere in the text: they may
+ * The last three not beside words such as "about" or "not", nor before a conclusion. Of the last
+ * four answer_check calls none wrong when the gold answer stands elsewhere in the text: they may
  * have found the number of a closing remark. False when there is none. */
 bool answer_extract(const char *text, size_t n, struct answer_span *out);
 
-/* The gold answer: what follows the last "####" (GSM8K), the last \boxed{...}, or all of it. */
+/* The gold answer: what follows the last "####" (GSM8K), the last \boxed{...}, or all of it. Where
+ * boxes of different values are not joined, "boxes": from the first to the last of them, which
+ * answer_check takes for no answer. */
 bool answer_gold(const char *text, size_t n, struct answer_span *out);
 
 /* Compares two bare answers. *why (may be NULL) gets a static text. */

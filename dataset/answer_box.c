@@ -147,3 +147,82 @@ bool find_boxed(const char *text, size_t n, struct answer_span *out)
     }
     return false;
 }
+
+/* Different boxes of a text, in order. */
+struct boxes {
+    struct answer_span content[MAX_BOXES];
+    const char *first, *end; /* of all of them */
+    int n;
+};
+
+static void add_box(struct boxes *all, struct answer_span content)
+{
+    for (int i = 0; i < all->n && i < MAX_BOXES; i++)
+        if (all->content[i].n == content.n &&
+            !memcmp(all->content[i].text, content.text, content.n))
+            return;
+    if (all->n < MAX_BOXES)
+        all->content[all->n] = content;
+    all->n++;
+}
+
+/* False when there are too many boxes, or one does not close. */
+static bool collect(const char *text, size_t n, struct boxes *all)
+{
+    const char *end = text + n;
+    all->n = 0;
+    all->first = NULL;
+    for (const char *s = text; (s = memchr(s, '\\', (size_t)(end - s)));) {
+        const char *open = past_command(s, end), *past = open ? box_end(open, end) : NULL;
+        struct answer_span content;
+        if (!open) {
+            s++;
+            continue;
+        }
+        bool brace = *open == '{';
+        if (!past || all->n > MAX_BOXES || !set_span(&content, open + brace, past - brace, "boxed"))
+            return false;
+        add_box(all, content);
+        all->first = all->first ? all->first : s;
+        all->end = s = past;
+    }
+    return all->n <= MAX_BOXES;
+}
+
+/* Is what is in one box another answer than what is in the last? */
+static bool differ(const struct boxes *all)
+{
+    const struct answer_span *last = &all->content[all->n - 1];
+    for (int i = 0; i + 1 < all->n; i++) {
+        const struct answer_span *c = &all->content[i];
+        if (answer_compare(c->text, c->n, last->text, last->n, NULL) == ANSWER_WRONG)
+            return true;
+    }
+    return false;
+}
+
+bool find_boxes(const char *text, size_t n, bool by_value, struct answer_span *out)
+{
+    struct boxes all;
+    return collect(text, n, &all) && all.n > 1 && !find_taken_back(all.first, all.end) &&
+           (!by_value || differ(&all)) && set_span(out, all.first, all.end, "boxes");
+}
+
+bool find_box_list(const char *text, size_t n, char list[ANSWER_MAX_BYTES + 1])
+{
+    struct boxes all;
+    size_t at = 0;
+    if (!collect(text, n, &all))
+        return false;
+    for (int i = 0; i < all.n; i++) {
+        const struct answer_span *c = &all.content[i];
+        if (at + c->n + 2 > ANSWER_MAX_BYTES)
+            return false;
+        memcpy(list + at, i ? ", " : "", 2 * (i > 0));
+        at += 2 * (i > 0);
+        memcpy(list + at, c->text, c->n);
+        at += c->n;
+    }
+    list[at] = 0;
+    return true;
+}

@@ -71,6 +71,36 @@ static bool is_value(const struct number *x, bool negative, const struct answer_
            !__builtin_mul_overflow(v->num, x->den, &b) && a == b;
 }
 
+/* The number that the word of n letters at s says, up to twenty, and tens; -1 for others. */
+static int number_word(const char *s, size_t n)
+{
+    static const char *const words[] = {
+        "zero",     "one",     "two",     "three",     "four",     "five",     "six",
+        "seven",    "eight",   "nine",    "ten",       "eleven",   "twelve",   "thirteen",
+        "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+        "thirty",   "forty",   "fifty",   "sixty",     "seventy",  "eighty",   "ninety"};
+    for (int i = 0; i < (int)(sizeof words / sizeof *words); i++)
+        if (strlen(words[i]) == n && !strncasecmp(words[i], s, n))
+            return i <= 20 ? i : 10 * (i - 18);
+    return -1;
+}
+
+/* Does the text say the value in a word: "Three trucks"? */
+static bool says_value(const char *s, const char *end, const struct answer_value *v)
+{
+    if (v->den != 1 || v->num < 0 || v->num > 90)
+        return false;
+    while (s < end) {
+        size_t n = 0;
+        while (s + n < end && isalpha((unsigned char)s[n]))
+            n++;
+        if (n && number_word(s, n) == (int)v->num)
+            return true;
+        s += n ? n : 1;
+    }
+    return false;
+}
+
 static bool holds_value(const char *s, const char *end, const struct answer_value *v)
 {
     const char *text = s;
@@ -106,7 +136,8 @@ static bool holds_text(const char *s, const char *end, const struct answer_span 
 static bool holds(const char *s, const char *end, const struct answer_span *gold,
                   const struct answer_value *v)
 {
-    return (v->exact && holds_value(s, end, v)) || holds_text(s, end, gold);
+    return (v->exact && (holds_value(s, end, v) || says_value(s, end, v))) ||
+           holds_text(s, end, gold);
 }
 
 bool answer_elsewhere(const char *text, size_t n, const struct answer_span *answer,

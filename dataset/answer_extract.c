@@ -28,10 +28,15 @@ bool find_is_value(const struct answer_span *a)
            (answer_parse(a->text, a->n, &v) || expr_parse(a->text, a->n - stop, &t));
 }
 
-/* A heading, "#### Final answer", is passed over. */
+/* A heading, "#### Final answer", is passed over: words stand on the last line. */
 static bool find_value_after_hashes(const char *text, size_t n, struct answer_span *out)
 {
-    return find_hashes(text, n, out) && find_is_value(out);
+    struct answer_span rest;
+    if (!find_hashes(text, n, out))
+        return false;
+    const char *end = out->text + out->n;
+    return find_is_value(out) ||
+           (text_is_word(out->text, out->n) && !set_span(&rest, end, text + n, ""));
 }
 
 /* The end of the sentence that begins at s: a line's end, ". " or "; ", or a reason. */
@@ -124,6 +129,17 @@ static bool is_behind_label(const char *text, const struct answer_span *sentence
            found->text + found->n <= sentence->text + sentence->n;
 }
 
+/* Does the sentence stand behind "Final answer:"? */
+static bool is_final(const char *text, const struct answer_span *sentence)
+{
+    static const char label[] = "final answer:";
+    const char *s = sentence->text;
+    while (s > text && strchr(" *", s[-1]))
+        s--;
+    return s - text >= (ptrdiff_t)sizeof label - 1 &&
+           starts_any_case(s - sizeof label + 1, s, label);
+}
+
 bool answer_extract(const char *text, size_t n, struct answer_span *out)
 {
     struct answer_span end;
@@ -132,8 +148,11 @@ bool answer_extract(const char *text, size_t n, struct answer_span *out)
     if (!find_answer_is(text, n, out))
         return find_whole(text, n, out) || find_at_end(text, n, out);
     /* "To find the answer: add the numbers." leads to a later line */
-    if (!find_is_value(out) && !text_is_word(out->text, out->n) && find_at_end(text, n, &end) &&
-        (is_later(text, out->text, end.text) || is_behind_label(text, out, &end)))
+    if (find_is_value(out) || text_is_word(out->text, out->n))
+        return true;
+    if ((find_at_end(text, n, &end) &&
+         (is_later(text, out->text, end.text) || is_behind_label(text, out, &end))) ||
+        (is_final(text, out) && find_at_end(out->text, out->n, &end)))
         *out = end;
     return true;
 }
@@ -155,6 +174,11 @@ static const char *past_retraction(const char *s, const char *end)
         }
     }
     return NULL;
+}
+
+bool find_taken_back(const char *s, const char *end)
+{
+    return s < end && past_retraction(s + 1, end);
 }
 
 /* The last number in [s, end). */
@@ -185,6 +209,12 @@ bool answer_after(const char *text, size_t n, const struct answer_span *answer,
 
 bool answer_gold(const char *text, size_t n, struct answer_span *out)
 {
-    return find_hashes(text, n, out) || find_boxed(text, n, out) ||
-           set_span(out, text, text + n, "whole");
+    struct answer_span all;
+    if (find_hashes(text, n, out))
+        return true;
+    if (!find_boxed(text, n, out))
+        return set_span(out, text, text + n, "whole");
+    if (find_boxes(text, n, true, &all) && all.text < out->text)
+        *out = all;
+    return true;
 }

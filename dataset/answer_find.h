@@ -24,6 +24,14 @@ static inline bool set_span(struct answer_span *out, const char *s, const char *
 
 /* The last complete box, searched from the end, with those that are joined to it. */
 bool find_boxed(const char *text, size_t n, struct answer_span *out);
+/* All boxes, from the first to the last, when they are not all the same text, or by value when one
+ * is another answer than the last; and nothing between takes one back. */
+bool find_boxes(const char *text, size_t n, bool by_value, struct answer_span *out);
+/* What is in them, as a list; false when that is too much. */
+bool find_box_list(const char *text, size_t n, char list[ANSWER_MAX_BYTES + 1]);
+/* Does "wait", "however" or their like stand in [s, end)? The byte at s is no part of such a word.
+ * (answer_extract.c) */
+bool find_taken_back(const char *s, const char *end);
 /* Does no more than "and", a comma or "y =" stand between two parts of one answer? */
 bool find_is_gap(const char *s, const char *end);
 

@@ -55,9 +55,13 @@ struct line {
 /* The last line with anything on it; false when it is too long or hedged. */
 static bool last_line(const char *text, size_t n, struct line *out)
 {
+    static const char hope[] = " I hope it is correct."; /* Minerva's prompt ends so */
     const char *end = text + n;
     while (end > text && isspace((unsigned char)end[-1]))
         end--;
+    if (end - text >= (ptrdiff_t)sizeof hope &&
+        !memcmp(end - sizeof hope + 1, hope, sizeof hope - 1))
+        end -= sizeof hope - 1;
     const char *s = end;
     while (s > text && s[-1] != '\n')
         s--;
@@ -287,6 +291,29 @@ static bool leads_on(const char *s, const char *end)
     return false;
 }
 
+/* The bytes of the minus that ends before s. */
+static size_t minus_before(const char *begin, const char *s)
+{
+    if (s - begin >= 3 && !memcmp(s - 3, "\u2212", 3))
+        return 3;
+    return s > begin && s[-1] == '-';
+}
+
+/* Is the minus before s a sign, as in "drops to -3" and "A: -$4"? Behind a lone letter or a
+ * number it subtracts. */
+static bool is_sign(const char *begin, const char *s)
+{
+    const char *p = s - minus_before(begin, s);
+    if (p == s)
+        return false;
+    if (p == begin || strchr("(*:", p[-1]))
+        return true;
+    char word[16];
+    const char *end = p;
+    read_word_before(begin, &p, word);
+    return end[-1] == ' ' && (strlen(word) > 1 || (p > begin && p[-1] == ':'));
+}
+
 /* The one number of the last line, when it has just one and is not hedged. */
 static bool find_only_number(const char *text, size_t n, struct answer_span *out)
 {
@@ -308,12 +335,18 @@ static bool find_only_number(const char *text, size_t n, struct answer_span *out
     }
     if (!first)
         return false;
-    /* A letter, slash, minus, LaTeX or an operator at its side: part of something larger. */
+    /* A letter, slash, LaTeX or an operator at its side: part of something larger. */
+    if (first > l.s && first[-1] == '.' && (first - 1 == l.s || strchr(" $", first[-2])))
+        first--; /* .5 */
     const char *before = first;
     if (before > l.s && before[-1] == '$')
         before -= before - 1 > l.s && before[-2] == '\\' ? 2 : 1;
+    if (is_sign(l.s, before))
+        before = first = before - minus_before(l.s, before);
     if (before > l.s && !strchr(" (:*", before[-1]))
         return false;
+    if (before - l.s > 1 && before[-1] == '(' && isalnum((unsigned char)before[-2]))
+        return false; /* f(3) */
     while (before > l.s && strchr(" (*$", before[-1]))
         before--;
     if (before > l.s && strchr("-+/^=<>", before[-1]))
@@ -334,8 +367,19 @@ static bool find_only_number(const char *text, size_t n, struct answer_span *out
            set_span(out, first, last, "only number");
 }
 
+/* The last line when it is nothing but a value with a digit, or the letter of a choice. */
+static bool find_last_value(const char *text, size_t n, struct answer_span *out)
+{
+    struct line l;
+    if (!last_line(text, n, &l) || !set_span(out, l.s, l.end, "last line"))
+        return false;
+    size_t len = out->n - (out->text[out->n - 1] == '.');
+    bool letter = len == 1 && out->text[0] >= 'A' && out->text[0] <= 'J';
+    return letter || (has_digit(l.s, l.end) && find_is_value(out));
+}
+
 bool find_at_end(const char *text, size_t n, struct answer_span *out)
 {
     return find_displayed(text, n, out) || find_marked(text, n, out) ||
-           find_only_number(text, n, out);
+           find_only_number(text, n, out) || find_last_value(text, n, out);
 }

@@ -38,6 +38,19 @@ struct digits {
     bool has_point;
 };
 
+/* Past groups of three digits with a space before each, "12 000"; s when the spaces may be others:
+ * "2 125/200". */
+static const char *past_spaced_groups(const char *s)
+{
+    const char *p = s;
+    while (*p == ' ' && is_digit(p[1]) && is_digit(p[2]) && is_digit(p[3]))
+        p += 4;
+    const char *next = p;
+    while (*next == ' ')
+        next++;
+    return is_digit(*p) || *next == '/' || is_digit(*next) ? s : p;
+}
+
 static bool scan_digits(struct parser *p, struct digits *d)
 {
     d->n = d->n_decimals = 0;
@@ -52,6 +65,11 @@ static bool scan_digits(struct parser *p, struct digits *d)
     memcpy(d->text, s, group);
     d->n = group;
     s += group;
+    const char *past = group >= 1 && group <= 3 && *p->s != '0' ? past_spaced_groups(s) : s;
+    for (; s < past; s += 4, d->n += 3)
+        memcpy(d->text + d->n, s + 1, 3);
+    if (d->n > group && *s == ',' && is_digit(s[1])) /* 12 000,5 */
+        return false;
     while (*s == ',' && is_digit(s[1])) {
         if (!is_digit(s[2]) || !is_digit(s[3]) || is_digit(s[4]))
             return false;
@@ -169,7 +187,9 @@ static bool parse_scale(struct parser *p, struct answer_value *v)
             return false;
     }
     struct answer_value scale = value_power_of_ten(exponent);
+    int n_decimals = v->n_decimals - exponent; /* 2.5 * 10^{-3} is 0.0025 */
     value_multiply(v, &scale);
+    v->n_decimals = n_decimals > 0 ? n_decimals : 0;
     *p = q;
     return true;
 }

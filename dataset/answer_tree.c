@@ -51,6 +51,17 @@ static bool is_structure(struct part p)
            (kind == EXPR_CONSTANT && part_node(p)->op >= EXPR_REALS);
 }
 
+/* Is there a matrix, set or tuple within what is none itself: A + B, 2(1, 3)? */
+static bool holds_structure(struct matcher *m, struct part p)
+{
+    if (--m->steps < 0 || is_structure(p))
+        return true;
+    for (uint16_t c = part_node(p)->first; c; c = p.t->nodes[c].next)
+        if (holds_structure(m, part_at(p, c)))
+            return true;
+    return false;
+}
+
 /* ---- lists and sets ---- */
 
 struct items {
@@ -242,7 +253,8 @@ static enum answer_verdict compare_lists(struct matcher *m, struct part a, struc
         !part_signs(is_set(a) ? b : a)) /* the set that holds a set is not that set */
         return unknown(m, "a set against its element");
     bool braces = part_node(a)->open == '{' && part_node(b)->open == '{';
-    return unordered(m, &x, &y, braces);
+    bool forms = part_node(x.n > y.n ? a : b)->op == 'o'; /* "x + 1 or 1 + x" */
+    return unordered(m, &x, &y, braces || forms);
 }
 
 /* A list or set against a tuple: only x = 1, y = 2 is known to be (1, 2). */
@@ -347,6 +359,13 @@ static bool is_residue(const struct stripped *s)
     return s->unit && memmem(s->unit, s->n_unit, "mod", 3);
 }
 
+/* "1:03 PM", which is no ratio? */
+static bool is_clock(const struct stripped *s)
+{
+    return s->unit && kind_of(s->part) == EXPR_RATIO &&
+           (unit_is_same(s->unit, s->n_unit, "am", 2) || unit_is_same(s->unit, s->n_unit, "pm", 2));
+}
+
 /* 60^\circ against \pi / 3 */
 static bool same_angle(struct matcher *m, struct part degrees, struct part radians)
 {
@@ -360,6 +379,11 @@ static bool same_angle(struct matcher *m, struct part degrees, struct part radia
 static enum answer_verdict compare_stripped(struct matcher *m, const struct stripped *a,
                                             const struct stripped *b)
 {
+    const struct stripped *bare = a->percent ? b : a;
+    if (a->percent != b->percent && (bare->unit || bare->degrees))
+        return unknown(m, "a percentage against a quantity");
+    if ((is_clock(a) || is_clock(b)) && kind_of(a->part) != kind_of(b->part))
+        return unknown(m, "a time against a number");
     if (a->percent != b->percent)
         return a->percent ? compare_percent(m, a->part, b->part)
                           : compare_percent(m, b->part, a->part);
@@ -511,6 +535,28 @@ static enum answer_verdict compare_solved(struct matcher *m, struct part equatio
     return part_compare(m, right, other);
 }
 
+static bool are_points(struct part p)
+{
+    if (kind_of(p) == EXPR_VARIABLE)
+        return part_node(p)->name >= 'A' && part_node(p)->name <= 'Z';
+    for (int i = 0; i < part_n_children(p); i++)
+        if (!are_points(part_child(p, i)))
+            return false;
+    return kind_of(p) == EXPR_MULTIPLY;
+}
+
+/* "|AB| = 3" and "S_1 : S_2 = 3 : 4" name a length and a ratio, and no set of values. */
+static bool is_named_measure(struct part p)
+{
+    struct part left = part_child(p, 0);
+    if (!is_equation(p) || part_n_children(p) != 2)
+        return false;
+    if (kind_of(left) == EXPR_RATIO)
+        return true;
+    return kind_of(left) == EXPR_CALL && part_node(left)->op == EXPR_ABSOLUTE &&
+           are_points(part_child(left, 0));
+}
+
 /* ---- by kind ---- */
 
 static bool either(struct part a, struct part b, int kind)
@@ -533,6 +579,8 @@ static enum answer_verdict compare_equations(struct matcher *m, struct part a, s
         return part_compare(m, a, part_child(b, 0));
     if (is_equation(a) && is_solved_kind(b))
         return compare_solved(m, a, b);
+    if (is_named_measure(b) && is_solved_kind(a))
+        return part_compare(m, a, part_child(b, 1));
     return compare_relations(m, a, b);
 }
 
@@ -542,7 +590,7 @@ static enum answer_verdict compare_structures(struct matcher *m, struct part a, 
         return compare_tuples(m, a, b);
     if (kind_of(a) == EXPR_MATRIX && kind_of(b) == EXPR_MATRIX)
         return compare_matrices(m, a, b);
-    if (is_structure(a) && is_structure(b))
+    if (holds_structure(m, a) && holds_structure(m, b))
         return unknown(m, "another kind of answer");
     return wrong(m, "another kind of answer");
 }

@@ -48,7 +48,7 @@ enum expr_token_kind {
     TOKEN_FLOOR, /* op: '(' or ')' */
     TOKEN_CEILING,
     TOKEN_FRACTION,
-    TOKEN_ROOT,
+    TOKEN_ROOT, /* op: 1 for the sign U+221A */
     TOKEN_BINOMIAL,
     TOKEN_BAR, /* \bar, \overline: op tells which; not what stands over decimals */
     TOKEN_MATRIX_BEGIN,

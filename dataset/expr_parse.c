@@ -329,6 +329,47 @@ static bool accept_separator(struct expr_parser *p, char *op)
     return any;
 }
 
+/* The number of names that a list of assignments gives again and again, as 2 of "x = 1, y = 2 or
+ * x = 3, y = 4"; 0 for all other lists. */
+static int count_period(const struct expr_tree *t, uint16_t list)
+{
+    const struct expr_node *nodes = t->nodes;
+    uint16_t first = nodes[list].first, from = first;
+    int period = 0, n = 0;
+    for (uint16_t c = first; c; c = nodes[c].next, n++) {
+        if (nodes[c].kind != EXPR_ASSIGNMENT || !nodes[c].name)
+            return 0;
+        if (!period && n && nodes[c].name == nodes[first].name)
+            period = n;
+        if (period && nodes[c].name != nodes[from].name)
+            return 0;
+        from = period ? nodes[from].next : from;
+    }
+    return period > 1 && n % period == 0 ? period : 0;
+}
+
+/* Each round of such a list becomes a list of its own, within the whole. */
+static bool group_names(struct expr_parser *p, uint16_t list)
+{
+    struct expr_node *nodes = p->t->nodes;
+    int period = count_period(p->t, list);
+    uint16_t c = period ? nodes[list].first : 0, last_group = 0;
+    nodes[list].first = c ? 0 : nodes[list].first;
+    while (c) {
+        uint16_t group = expr_add_node(p, EXPR_SEQUENCE, 0), last = 0;
+        if (!expr_append(p, list, &last_group, group))
+            return false;
+        for (int i = 0; i < period; i++) {
+            uint16_t next = nodes[c].next;
+            nodes[c].next = 0;
+            if (!expr_append(p, group, &last, c))
+                return false;
+            c = next;
+        }
+    }
+    return true;
+}
+
 /* One statement, or a bare EXPR_SEQUENCE of several. */
 uint16_t expr_parse_list(struct expr_parser *p)
 {
@@ -348,7 +389,9 @@ uint16_t expr_parse_list(struct expr_parser *p)
         p->t->nodes[list].op = (uint8_t)op;
     }
     p->depth--;
-    return n ? (list ? list : n) : 0;
+    if (!n || (list && !group_names(p, list)))
+        return 0;
+    return list ? list : n;
 }
 
 /* Past "Option" or "Choice" and, within \text, the letter of it: "\text{Option (B)}". */

@@ -172,13 +172,13 @@ uint16_t expr_parse_exponent(struct expr_parser *p)
 static uint16_t parse_root(struct expr_parser *p)
 {
     uint16_t order = 0;
-    p->tok++;
+    bool sign = p->tok++->op; /* U+221A stands before a whole number, \sqrt before one digit */
     if (expr_accept(p, '[')) {
         order = expr_parse_sum(p);
         if (!order || !expr_accept(p, ']'))
             return 0;
     }
-    uint16_t radicand = parse_argument(p);
+    uint16_t radicand = sign ? expr_parse_primary(p) : parse_argument(p);
     return order ? expr_add_pair(p, EXPR_ROOT_OF, radicand, order)
                  : expr_add_over(p, EXPR_CALL, EXPR_SQRT, radicand);
 }

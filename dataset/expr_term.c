@@ -166,8 +166,10 @@ static bool juxtapose(struct expr_parser *p, struct product *x)
     uint16_t before = x->last ? x->last : x->value;
     const struct expr_node *node = &p->t->nodes[before];
     bool factorial = node->kind == EXPR_CALL && node->op == EXPR_FACTORIAL; /* 2!3! */
-    uint16_t n = p->tok->kind == TOKEN_NUMBER && !factorial ? parse_plain_fraction(p, before)
-                                                            : expr_parse_factor(p);
+    bool apart = p->tok->spaced || p->tok[-1].kind == '}';
+    bool powers = node->kind == EXPR_POWER && apart && p->tok[1].kind == '^'; /* 2^{3}5^{2} */
+    bool plain = p->tok->kind == TOKEN_NUMBER && !factorial && !powers;
+    uint16_t n = plain ? parse_plain_fraction(p, before) : expr_parse_factor(p);
     if (!n)
         return false;
     if (is_mixed(p->t, before, n))

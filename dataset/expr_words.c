@@ -207,7 +207,7 @@ static const struct expr_character characters[] = {
     {"\u00F7", '/'},
     {"\u03C0", TOKEN_CONSTANT, EXPR_PI},
     {"\u221E", TOKEN_CONSTANT, EXPR_INFINITY},
-    {"\u221A", TOKEN_ROOT},
+    {"\u221A", TOKEN_ROOT, 1},
     {"\u00B0", TOKEN_DEGREE},
     {"\u2264", TOKEN_RELATION, 'l'},
     {"\u2265", TOKEN_RELATION, 'g'},
