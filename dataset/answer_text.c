@@ -52,7 +52,9 @@ static size_t normalise(const char *s, size_t n, char *out, size_t cap)
         out[len++] = (char)tolower(c);
         space = false;
     }
-    len -= len && strchr(".,;:!", out[len - 1]);
+    bool letters = len > 2 && isalpha((unsigned char)out[len - 2]) &&
+                   isalpha((unsigned char)out[len - 3]); /* "Yes!", and no factorial */
+    len -= len && strchr(letters ? ".,;:!" : ".,;:", out[len - 1]);
     out[len] = 0;
     if (!strncmp(out, "the ", 4)) {
         memmove(out, out + 4, len - 3);

@@ -146,6 +146,22 @@ static enum answer_verdict compare_elements(struct matcher *m, struct part a, st
     return part_compare(m, a, b);
 }
 
+/* Can each element of a have one of b to itself? Both have as many, and each is in the other. */
+static bool repeat_alike(struct matcher *m, const struct items *a, const struct items *b)
+{
+    bool taken[PART_MAX_ITEMS] = {false};
+    for (int i = 0; i < a->n; i++) {
+        int k = 0;
+        while (k < b->n &&
+               (taken[k] || compare_elements(m, a->part[i], b->part[k]) != ANSWER_CORRECT))
+            k++;
+        if (k == b->n)
+            return false;
+        taken[k] = true;
+    }
+    return true;
+}
+
 /* As sets: each in the other. Elements that repeat count once in {}; elsewhere, as in roots with
  * their multiplicity, nothing is claimed. */
 static enum answer_verdict unordered(struct matcher *m, const struct items *a,
@@ -171,7 +187,7 @@ static enum answer_verdict unordered(struct matcher *m, const struct items *a,
     }
     if (doubt)
         return unknown(m, "elements that cannot be told apart");
-    if (a->n != b->n && !braces)
+    if (!braces && (a->n != b->n || !repeat_alike(m, a, b)))
         return unknown(m, "elements repeat");
     return correct(m);
 }
@@ -464,6 +480,11 @@ static enum answer_verdict compare_choices(struct matcher *m, struct part a, str
 
 /* ---- equations and inequalities ---- */
 
+static bool either(struct part a, struct part b, int kind)
+{
+    return kind_of(a) == kind || kind_of(b) == kind;
+}
+
 static bool is_equation(struct part p)
 {
     if (kind_of(p) != EXPR_RELATION)
@@ -494,12 +515,14 @@ static bool difference_of(struct part p, struct difference *d, char *relation)
 }
 
 /* Equal up to a factor: 2x + 2 = 4y and x + 1 = 2y. Else nothing is claimed: equations may be
- * transformed in too many ways. */
+ * transformed in too many ways. Without variables all would be: \log 100 = 2 and \log 100 = 3. */
 static enum answer_verdict compare_relations(struct matcher *m, struct part a, struct part b)
 {
     struct difference x, y;
     char op_x, op_y;
-    if (difference_of(a, &x, &op_x) && difference_of(b, &y, &op_y) && op_x == op_y &&
+    uint32_t names[16];
+    bool varies = either(a, b, EXPR_ASSIGNMENT) || part_variables(a, names);
+    if (varies && difference_of(a, &x, &op_x) && difference_of(b, &y, &op_y) && op_x == op_y &&
         part_proportional(m, &x, &y, op_x == '<' || op_x == 'l'))
         return correct(m);
     return unknown(m, "relations that cannot be compared");
@@ -558,11 +581,6 @@ static bool is_named_measure(struct part p)
 }
 
 /* ---- by kind ---- */
-
-static bool either(struct part a, struct part b, int kind)
-{
-    return kind_of(a) == kind || kind_of(b) == kind;
-}
 
 static bool is_solved_kind(struct part p)
 {
@@ -656,7 +674,9 @@ static enum answer_verdict compare_signed(struct matcher *m, struct part a, stru
     if (part_is_region(a) || part_is_region(b)) {
         bool readable;
         enum answer_verdict v = part_regions(m, a, b, &readable);
-        return readable ? v : unknown(m, "signs within a set");
+        if (!readable)
+            return unknown(m, "signs within a set");
+        return v == ANSWER_CORRECT && other_names(a, b) ? unknown(m, "other variables") : v;
     }
     bool tuples_a = is_tuple(a) || (is_set(a) && is_tuple(part_child(a, 0)));
     bool tuples_b = is_tuple(b) || (is_set(b) && is_tuple(part_child(b, 0)));

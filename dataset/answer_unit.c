@@ -168,14 +168,18 @@ bool unit_is_same(const char *a, size_t n_a, const char *b, size_t n_b)
 {
     struct unit_words u = {.s = a, .end = a + n_a}, v = {.s = b, .end = b + n_b};
     char x[40], y[40];
+    bool letter = false, degrees = false; /* some word is a single letter, the last is "deg" */
     for (;;) {
         bool more_a = next_word(&u, x), more_b = next_word(&v, y);
         if (!more_a || !more_b) {
-            /* "cm" is no beginning of "cm^2" */
+            /* "cm" is no beginning of "cm^2", nor "x" of "x y", which are variables; "32 deg" may
+             * be "32 deg F" */
             const char *rest = more_a ? x : more_b ? y : "";
-            return !isdigit((unsigned char)*rest);
+            return !*rest || degrees || (!isdigit((unsigned char)*rest) && !letter && rest[1]);
         }
         if (!same_word(x, y))
             return false;
+        letter = letter || !x[1];
+        degrees = !strcmp(x, "deg");
     }
 }

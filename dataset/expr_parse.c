@@ -243,6 +243,10 @@ static bool scan_name(struct expr_parser *p, uint32_t *name, char *op)
             break;
         if (t->kind == TOKEN_TEXT && is_condition(p->t->text + t->at, t->n))
             return false;
+        /* "the plane 2x + y = 0" is no name of 0, "y-intercept" is one */
+        if (t->kind == '+' ||
+            (t->kind == '-' && (t[1].kind == TOKEN_VARIABLE || t[1].kind == TOKEN_NUMBER)))
+            return false;
         words = words || t->kind == TOKEN_TEXT || t->kind == TOKEN_SYMBOL;
         depth += t->kind == '(' || t->kind == '{' || t->kind == '[';
         depth -= t->kind == ')' || t->kind == '}' || t->kind == ']';

@@ -160,12 +160,21 @@ static uint16_t parse_plain_fraction(struct expr_parser *p, uint16_t whole)
     return fraction && is_mixed(p->t, whole, fraction) ? fraction : 0;
 }
 
+/* "(2)(6)" may be two statements of a list, which are not "(3)(4)". */
+static bool is_enumeration(const struct expr_parser *p)
+{
+    const struct expr_token *t = p->tok;
+    return t[0].kind == '(' && t[1].kind == TOKEN_NUMBER && t[2].kind == ')' && t[-1].kind == ')' &&
+           t[-2].kind == TOKEN_NUMBER && t[-3].kind == '(';
+}
+
 /* A factor without an operator before it. */
 static bool juxtapose(struct expr_parser *p, struct product *x)
 {
     uint16_t before = x->last ? x->last : x->value;
     const struct expr_node *node = &p->t->nodes[before];
     bool factorial = node->kind == EXPR_CALL && node->op == EXPR_FACTORIAL; /* 2!3! */
+    p->t->ambiguous = p->t->ambiguous || is_enumeration(p);
     bool apart = p->tok->spaced || p->tok[-1].kind == '}';
     bool powers = node->kind == EXPR_POWER && apart && p->tok[1].kind == '^'; /* 2^{3}5^{2} */
     bool plain = p->tok->kind == TOKEN_NUMBER && !factorial && !powers;
