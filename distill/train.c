@@ -163,7 +163,13 @@ static err_code open_student(struct job *j, struct err *e)
 static err_code open_rest(struct job *j, struct err *e)
 {
     struct train_settings *s = j->s;
-    err_code rc = train_data_open(&j->data, s, s->tokenizer, j->student->config.n_vocab, e);
+    int64_t last_id = 0; /* of a run that goes on */
+    err_code rc = ERR_OK;
+    if (j->dir.config.root)
+        rc = json_opt_int(&j->dir.config, j->dir.config.root, "corpus.last_id", 0, INT64_MAX,
+                          &last_id, e);
+    if (!rc)
+        rc = train_data_open(&j->data, s, s->tokenizer, j->student->config.n_vocab, last_id, e);
     if (rc || (rc = check_memory(j, e)) || (rc = train_optim_init(&j->optim, j->student, e)))
         return rc;
     j->optim.beta1 = (float)s->beta1;
@@ -204,6 +210,7 @@ static err_code describe(struct job *j, cJSON *root, struct err *e)
         cJSON_AddStringToObject(student, "arch", student_arch_name(j->student->config.arch)) &&
         cJSON_AddNumberToObject(student, "n_params", (double)j->student->n_params) &&
         cJSON_AddNumberToObject(corpus, "n_documents", (double)p->n_docs) &&
+        cJSON_AddNumberToObject(corpus, "last_id", (double)j->data.last_id) &&
         cJSON_AddNumberToObject(corpus, "n_held_out", (double)j->data.eval_summary.n_docs) &&
         cJSON_AddNumberToObject(corpus, "n_skipped", (double)p->n_skipped) &&
         cJSON_AddNumberToObject(corpus, "n_cut", (double)p->n_cut) &&
@@ -229,8 +236,8 @@ static err_code same_hash(const struct json *old, const char *key, uint64_t now,
     if (!rc && strcmp(was, is))
         rc = err_set(
             e, ERR_STATE,
-            "%s: %s has changed since this run was started (hash %s, now %s); start another "
-            "run in another directory",
+            "%s: %s since this run was started (hash %s, now %s); start another run in another "
+            "directory",
             old->name, what, was, is);
     return rc;
 }
@@ -241,9 +248,13 @@ static err_code settle_config(struct job *j, struct err *e)
     const struct json *old = &j->dir.config;
     err_code rc = ERR_OK;
     if (old->root) {
-        rc = same_hash(old, "corpus.hash", j->data.hash, "what the corpus selection holds", e);
+        rc = same_hash(old, "corpus.hash", j->data.hash,
+                       "what the corpus selection holds has changed (verdicts or marks, by corpus "
+                       "verify, filter, dedup or decontaminate; traces made later are left out)",
+                       e);
         if (!rc && !j->checkpoint)
-            rc = same_hash(old, "student.hash", student_hash(j->student), "the student", e);
+            rc = same_hash(old, "student.hash", student_hash(j->student), "the student has changed",
+                           e);
         return rc;
     }
     cJSON *root = cJSON_CreateObject();

@@ -19,6 +19,7 @@ static err_code read_rows(struct train_data *t, const struct train_settings *s,
     err_code rc;
     while (!(rc = corpus_select_next(sel, &row, &more, e)) && more) {
         struct doc_list *to = held_out(s, &row) ? &t->eval_docs : &t->docs;
+        t->last_id = row.id > t->last_id ? row.id : t->last_id;
         if ((rc = doc_list_add(to, &t->chat, &row, target, e)))
             return err_context(e, "trace %lld", (long long)row.id);
     }
@@ -34,13 +35,30 @@ static uint64_t hash_docs(uint64_t h, const struct doc_list *l)
     return rng_hash(parts, sizeof parts);
 }
 
-static err_code read_corpus(struct train_data *t, const struct train_settings *s, struct err *e)
+/* The traces of a selection up to last_id, as a selection. */
+static err_code select_until(const char *select, int64_t last_id, struct buf *out, struct err *e)
 {
+    if (!last_id)
+        return buf_str(out, select, e);
+    bool all = !strcmp(select, "all"), correct = !strcmp(select, "correct");
+    return buf_printf(out, e, "(\n%s\n) AND id <= %lld",
+                      all       ? "1"
+                      : correct ? "good"
+                                : select,
+                      (long long)last_id);
+}
+
+static err_code read_corpus(struct train_data *t, const struct train_settings *s, int64_t last_id,
+                            struct err *e)
+{
+    struct buf select = {0};
     struct corpus *c = NULL;
     struct corpus_select *sel = NULL;
     err_code rc = corpus_open(s->corpus, CORPUS_READ, &c, e);
     if (!rc)
-        rc = corpus_select_open(c, s->select, &sel, e);
+        rc = select_until(s->select, last_id, &select, e);
+    if (!rc)
+        rc = corpus_select_open(c, select.data, &sel, e);
     if (!rc)
         rc = read_rows(t, s, sel, e);
     if (!rc)
@@ -55,6 +73,7 @@ static err_code read_corpus(struct train_data *t, const struct train_settings *s
         rc = err_set(e, ERR_USAGE, "%s: the selection \"%.300s\" holds no trace to train on: %s",
                      s->corpus, s->select, why);
     corpus_close(c);
+    buf_dispose(&select);
     return rc;
 }
 
@@ -92,7 +111,7 @@ static err_code count_steps(struct train_data *t, const struct train_settings *s
 }
 
 err_code train_data_open(struct train_data *t, const struct train_settings *s,
-                         const char *tokenizer_dir, int64_t n_vocab, struct err *e)
+                         const char *tokenizer_dir, int64_t n_vocab, int64_t last_id, struct err *e)
 {
     memset(t, 0, sizeof *t);
     err_code rc = tokenizer_open(tokenizer_dir, &t->tokenizer, e);
@@ -104,7 +123,7 @@ err_code train_data_open(struct train_data *t, const struct train_settings *s,
             "%s: this tokenizer has ids up to %lld, but the student only %lld rows in its "
             "embedding; they do not belong together",
             tokenizer_dir, (long long)tokenizer_size(t->tokenizer) - 1, (long long)n_vocab);
-    if ((rc = chat_init(&t->chat, t->tokenizer, e)) || (rc = read_corpus(t, s, e)) ||
+    if ((rc = chat_init(&t->chat, t->tokenizer, e)) || (rc = read_corpus(t, s, last_id, e)) ||
         (rc = pack_both(t, s, e)))
         return rc;
     return count_steps(t, s, e);

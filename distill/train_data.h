@@ -12,15 +12,18 @@ struct train_data {
     struct doc_list docs, eval_docs;
     struct pack *pack, *eval_pack; /* eval_pack NULL: nothing is held out */
     struct pack_summary summary, eval_summary;
-    uint64_t hash; /* of the selection: texts, order, and what they were rendered to */
+    uint64_t hash;   /* of the selection: texts, order, and what they were rendered to */
+    int64_t last_id; /* the largest of its traces' ids */
     /* steps before each epoch, [epochs + 1] */
     int64_t *first_step;
 };
-/* Reads the corpus of s (max_length already resolved) with the tokenizer in tokenizer_dir. A
+/* Reads the corpus of s (max_length already resolved) with the tokenizer in tokenizer_dir; traces
+ * with larger ids than last_id are left out (0: none), as those made since a run was started. A
  * selection without a trace, or a tokenizer with more ids than n_vocab: an error that says what
  * would help. A prompt's traces are held out together: by a hash of its text and the seed. */
 err_code train_data_open(struct train_data *t, const struct train_settings *s,
-                         const char *tokenizer_dir, int64_t n_vocab, struct err *e);
+                         const char *tokenizer_dir, int64_t n_vocab, int64_t last_id,
+                         struct err *e);
 void train_data_close(struct train_data *t);
 
 int64_t train_data_n_steps(const struct train_data *t, const struct train_settings *s);

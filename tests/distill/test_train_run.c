@@ -250,9 +250,16 @@ static void test_ctrl_c(void **state)
     expect(text("distill --out %s/stopped --resume", dir), 0, "continuing from step ");
     fixture_same_file(text("%s/whole/final/model.safetensors", dir),
                       text("%s/stopped/final/model.safetensors", dir));
+    /* traces that came since are no part of the run; other verdicts or marks are refused */
     struct err e = {0};
     check(file_remove_tree(text("%s/stopped/final", dir), &e), &e);
     fixture_add(text("%s/traces.db", dir), 100, 1);
+    expect(text("distill --out %s/stopped --resume", dir), 0, "");
+    fixture_same_file(text("%s/whole/final/model.safetensors", dir),
+                      text("%s/stopped/final/model.safetensors", dir));
+    check(file_remove_tree(text("%s/stopped/final", dir), &e), &e);
+    fixture_succeed(text("corpus filter --corpus %s/traces.db --where id=1 --as odd", dir),
+                    run_log);
     expect(text("distill --out %s/stopped --resume", dir), 1, "corpus selection");
 }
 
