@@ -195,7 +195,7 @@ err_code client_setup(struct http_teacher *t, const struct http_options *o, stru
         rc = raise_file_limit(o->concurrency, e);
     if (!rc && o->spill_dir)
         rc = spill_open(o->spill_dir, o->rules.max_bytes ? o->rules.max_bytes : REPLY_MAX_BYTES,
-                        &t->spill, e);
+                        SPILL_BLOCKS, &t->spill, e);
     if (rc)
         return rc;
     t->o.rules.spill = t->spill;
