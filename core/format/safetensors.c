@@ -275,6 +275,11 @@ static int by_offset(const void *pa, const void *pb)
     return (a->n_bytes > b->n_bytes) - (a->n_bytes < b->n_bytes);
 }
 
+err_code st_double_name(const struct safetensors *s, const char *name, struct err *e)
+{
+    return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" stands there twice", s->path, name);
+}
+
 /* Sorts the entries; checks that they cover the data exactly; sets their pointers. */
 static err_code place_entries(struct safetensors *s, const uint8_t *data, uint64_t n_data,
                               struct err *e)
@@ -287,6 +292,8 @@ static err_code place_entries(struct safetensors *s, const uint8_t *data, uint64
     uint64_t at = 0;
     for (int64_t i = 0; i < s->n_entries; i++) {
         struct st_entry *en = &s->entries[i];
+        if (en->offset != at && i && !strcmp(en->name, en[-1].name))
+            return st_double_name(s, en->name, e);
         if (en->offset != at)
             return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" %s (offset %llu, expected %llu)",
                            s->path, en->name,
@@ -305,11 +312,6 @@ static err_code place_entries(struct safetensors *s, const uint8_t *data, uint64
         return err_set(e, ERR_FORMAT, "%s: %llu bytes at the end belong to no tensor", s->path,
                        (unsigned long long)(n_data - at));
     return ERR_OK;
-}
-
-err_code st_double_name(const struct safetensors *s, const char *name, struct err *e)
-{
-    return err_set(e, ERR_FORMAT, "%s: tensor \"%s\" stands there twice", s->path, name);
 }
 
 err_code st_names(const struct safetensors *s, struct names *names, struct err *e)

@@ -125,7 +125,11 @@ static err_code parse_index(struct shard_index *x, struct err *e)
                        x->path);
     cJSON_ArrayForEach(node, map)
     {
-        const char *file = cJSON_IsString(node) ? node->valuestring : "";
+        if (!cJSON_IsString(node))
+            return err_set(e, ERR_FORMAT,
+                           "%s: tensor \"%s\" is in no file below the directory: (no string)",
+                           x->path, node->string);
+        const char *file = node->valuestring;
         if ((rc = index_add(x, node->string, strlen(node->string), file, strlen(file), e)))
             return rc;
     }
