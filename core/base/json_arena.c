@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+
 enum { BLOCK = 256, MAX_DEPTH = 500 };
 
 /* The quick reader takes plain, valid JSON. On anything else (an error, a lone surrogate, deep
