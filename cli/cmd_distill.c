@@ -94,7 +94,8 @@ static int run(int argc, char **argv)
         {"out", CLI_STR, &s.out, "DIR",
          "the run directory; DIR/final is the trained student (required)"},
         {"resume", CLI_FLAG, &s.resume, NULL,
-         "continue the run in --out (or start it); settings not given\nare taken from the run"},
+         "continue the run in --out (or start it); settings not given\nare taken from the run, "
+         "traces made since it began left out"},
         {"select", CLI_STR, &s.select, "correct|all|SQL",
          "which traces: SQL is a condition on v_traces"},
         {"target", CLI_STR, &s.target, "traces|answers",

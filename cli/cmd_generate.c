@@ -203,7 +203,8 @@ static int finish(struct settings *s, struct err *e)
     }
     int code = cli_end(rc, e);
     if (rc == ERR_STOPPED)
-        log_info("what was finished is stored; the same command goes on from there");
+        log_info("what was finished is stored; %sthe same command goes on from there",
+                 stop_requested() ? "" : "when that is mended, ");
     return code;
 }
 

@@ -55,6 +55,11 @@ static err_code write_npy(const char *path, const float *data, int64_t rows, int
     return rc;
 }
 
+static bool is_npy(const char *start, size_t n)
+{
+    return n >= 6 && !memcmp(start, "\x93NUMPY", 6);
+}
+
 static err_code compute(const char *path, const char *tokens, const char *out, bool steps,
                         int threads, struct err *e)
 {
@@ -115,5 +120,8 @@ static int run(int argc, char **argv)
     if (usage)
         return usage;
     struct err e = {0};
-    return cli_end(compute(model, tokens, out, steps, (int)threads, &e), &e);
+    err_code rc = file_may_replace(out, "a NumPy file", is_npy, &e);
+    if (!rc)
+        rc = compute(model, tokens, out, steps, (int)threads, &e);
+    return cli_end(rc, &e);
 }

@@ -1,5 +1,6 @@
 /* decant quantize-and-export: an HF directory to a GGUF file. */
 #include "cli/cli.h"
+#include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "quant/export.h"
@@ -74,6 +75,11 @@ static const struct recipe *find_recipe(const char *name, struct err *e)
     return r;
 }
 
+static bool is_gguf(const char *start, size_t n)
+{
+    return n >= 4 && !memcmp(start, "GGUF", 4);
+}
+
 static int run(int argc, char **argv)
 {
     const char *model = NULL, *out = NULL, *type = "q4_k_m";
@@ -85,7 +91,7 @@ static int run(int argc, char **argv)
          "HF directory of a qwen2, qwen3 or llama model: config.json,\n"
          "tokenizer.json, model*.safetensors (F32, BF16, F16, FP8)",
          .required = true},
-        {"out", CLI_STR, &out, "FILE.gguf", "the file to write; one that is there is replaced",
+        {"out", CLI_STR, &out, "FILE.gguf", "the file to write; a GGUF that is there is replaced",
          .required = true},
         {"type", CLI_STR, &type, "TYPE",
          "q4_k_m (4.85 bits a weight), q4_0 (4.5, coarser),\n"
@@ -103,6 +109,8 @@ static int run(int argc, char **argv)
     err_code rc = e.code;
     if (!rc && strcmp(device, "cpu"))
         rc = err_set(&e, ERR_USAGE, "--device %s: this command knows only cpu", device);
+    if (!rc)
+        rc = file_may_replace(out, "a GGUF file", is_gguf, &e);
     if (!rc) {
         stop_install();
         if (n_threads)

@@ -18,7 +18,7 @@ const struct command corpus_export_command = {
     "An object a line: the prompt and \"<think>\\n...\\n</think>\\n\\n...\" as messages (role, "
     "content), as\n"
     "ShareGPT conversations (from, value) or as prompt and completion, then where it came from.\n"
-    "The file appears whole or not at all.",
+    "The file appears whole or not at all; an older export is replaced, another file never.",
 };
 
 static int run(int argc, char **argv)
@@ -64,9 +64,6 @@ static int run(int argc, char **argv)
         rc = corpus_export(c, &opt, out, &n, &e);
         corpus_end_progress(&p, rc, n, "trace", "");
     }
-    char why[CORPUS_EXPLAIN];
-    if (!rc && !n && !(rc = corpus_explain_none(c, why, &e)))
-        log_warn("nothing is selected: %s", why);
     corpus_close(c);
     if (!rc && json)
         printf("{\"traces\":%lld}\n", (long long)n);

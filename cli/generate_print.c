@@ -75,7 +75,7 @@ static void print_cost(const struct generate_summary *s)
 {
     printf("cost $%.4f", s->cost_usd);
     if (s->n_good)
-        printf(", $%.4f a good trace", s->cost_usd / (double)s->n_good);
+        printf(", $%.6f a good trace", s->cost_usd / (double)s->n_good);
     if (s->corpus_usd >= 0)
         printf("; the corpus has cost $%.4f", s->corpus_usd);
     printf("\n");

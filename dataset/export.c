@@ -257,7 +257,25 @@ static err_code run(struct export *x, struct corpus *c, struct err *e)
     }
     mem_free(x->readers);
     mem_free(batches);
+    char why[CORPUS_EXPLAIN];
+    if (!rc && !x->n && !(rc = corpus_explain_none(c, why, e)))
+        rc = err_set(e, ERR_NOTFOUND, "%s: the selection \"%.300s\" holds no trace to export: %s",
+                     corpus_path(c), x->o->selection, why);
     return rc;
+}
+
+static bool begins(const char *start, size_t n, const char *what)
+{
+    return n >= strlen(what) && !memcmp(start, what, strlen(what));
+}
+
+/* Does a file begin as one of the three forms does? Prompt files have the same first keys as the
+ * third; a completion they have not. */
+static bool is_export(const char *start, size_t n)
+{
+    return begins(start, n, forms[EXPORT_MESSAGES].start) ||
+           begins(start, n, forms[EXPORT_SHAREGPT].start) ||
+           (begins(start, n, "{\"") && memmem(start, n, ",\"completion\":", 14));
 }
 
 err_code corpus_export(struct corpus *c, const struct export_options *o, const char *path,
@@ -265,7 +283,9 @@ err_code corpus_export(struct corpus *c, const struct export_options *o, const c
 {
     struct file_writer w = {0};
     struct export x = {.o = o, .w = &w, .name = path};
-    err_code rc = file_writer_open(&w, path, e);
+    err_code rc = file_may_replace(path, "an export of traces", is_export, e);
+    if (!rc)
+        rc = file_writer_open(&w, path, e);
     if (!rc)
         rc = run(&x, c, e);
     if (!rc)

@@ -64,7 +64,8 @@ struct export_options {
     bool (*on_progress)(void *ctx, int64_t done, int64_t total); /* as in corpus_verify; or NULL */
     void *progress_ctx;
 };
-/* Streams: memory does not grow with the corpus. To a file it is an atomic replacement. */
+/* Streams: memory does not grow with the corpus. To a file it is an atomic replacement, of an older
+ * export alone. A selection without a trace is ERR_NOTFOUND. */
 err_code corpus_export(struct corpus *c, const struct export_options *o, const char *path,
                        int64_t *n, struct err *e);
 /* The same to an open stream, which stays open. */

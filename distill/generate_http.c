@@ -4,6 +4,7 @@
 #include "teacher/http/body.h"
 #include "teacher/http/retry.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,8 +125,10 @@ static void out_of_budget(struct http_run *r)
         run_stop(
             r, STOP_BUDGET,
             "the next request could pass the budget of $%g: $%.4f is spent, and it may cost up "
-            "to $%.4f; to go on, raise --budget or lower --max-tokens",
-            r->budget.limit, r->budget.spent, r->worst);
+            "to $%.4f; to go on, raise --budget to $%.4f or more (a lower --max-tokens would be "
+            "another request, and all samples new)",
+            r->budget.limit, r->budget.spent, r->worst,
+            ceil((r->budget.spent + r->worst) * 1e4 + 0.5) * 1e-4);
 }
 
 /* What is to be made next: what the budget had no room for, what failed before, what is missing. */

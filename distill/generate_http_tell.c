@@ -40,11 +40,11 @@ static void add_cost(const struct http_run *r, char *text, size_t size)
     double all = projected(r);
     if (!r->cost_known)
         return;
-    add(text, size, ", $%.2f", r->budget.spent);
+    add(text, size, all < 1 ? ", $%.4f" : ", $%.2f", r->budget.spent);
     if (all >= 0)
-        add(text, size, " of about $%.2f", all);
+        add(text, size, all < 1 ? " of about $%.4f" : " of about $%.2f", all);
     if (s->n_good)
-        add(text, size, ", $%.4f a good trace", r->cost / (double)s->n_good);
+        add(text, size, ", $%.6f a good trace", r->cost / (double)s->n_good);
 }
 
 /* Messages name their endpoint first; where it is named already, once is enough. */

@@ -194,6 +194,29 @@ err_code file_copy(const char *from, const char *to, struct err *e)
     return rc;
 }
 
+err_code file_may_replace(const char *path, const char *kind,
+                          bool (*is_kind)(const char *start, size_t n), struct err *e)
+{
+    static const size_t most = 64 << 10;
+    struct stat st;
+    if (stat(path, &st) || !S_ISREG(st.st_mode) || !st.st_size)
+        return ERR_OK;
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return err_errno(e, "cannot read what stands at", path);
+    char *start = mem_new(most, 1, e);
+    size_t n = start ? fread(start, 1, most, f) : 0;
+    err_code rc = start ? ERR_OK : ERR_NOMEM;
+    if (!rc && !is_kind(start, n))
+        rc = err_set(e, ERR_USAGE,
+                     "%s: the file that is there is not %s, so it is not replaced; give another "
+                     "name, or remove it first",
+                     path, kind);
+    mem_free(start);
+    fclose(f);
+    return rc;
+}
+
 bool file_exists(const char *path)
 {
     struct stat st;

@@ -45,6 +45,13 @@ void file_writer_close(struct file_writer *w);
 err_code file_replace(const char *path, const void *data, size_t n, struct err *e);
 err_code file_copy(const char *from, const char *to, struct err *e);
 
+/* For a file that a user names to be written: may it replace what stands at path? Yes where nothing
+ * or an empty file is there, or where is_kind says of its start (64 KB at most) that it is of the
+ * kind that will be written; else ERR_USAGE: a corpus or a model named by mistake stays. What is no
+ * file is left to file_writer_open. kind: "a GGUF file". */
+err_code file_may_replace(const char *path, const char *kind,
+                          bool (*is_kind)(const char *start, size_t n), struct err *e);
+
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
 err_code file_size(const char *path, uint64_t *bytes, struct err *e);
@@ -52,9 +59,9 @@ err_code file_size(const char *path, uint64_t *bytes, struct err *e);
 err_code file_make_dir(const char *path, struct err *e);
 /* rm -r; a path that is not there is fine. Symbolic links are removed, never followed. */
 err_code file_remove_tree(const char *path, struct err *e);
-/* For errors about a file that is not in dir: when directories just below have one of that name (or,
- * when none has, those below them), adds "; did you mean dir/a or dir/b?" to e (three at most).
- * Nothing else is changed. A model is looked for by its "tokenizer.json": the directory of a
+/* For errors about a file that is not in dir: when directories just below have one of that name
+ * (or, when none has, those below them), adds "; did you mean dir/a or dir/b?" to e (three at
+ * most). Nothing else is changed. A model is looked for by its "tokenizer.json": the directory of a
  * training run has a config.json as well. */
 void file_suggest_below(const char *dir, const char *name, struct err *e);
 /* fsync of a directory, so that names created in it survive a crash. */

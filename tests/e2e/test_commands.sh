@@ -101,6 +101,16 @@ expect 0 "" $decant corpus merge --corpus "$dir/all.db" --from "$dir/c.db" --fro
 [ "$(sqlite3 "$dir/all.db" 'select count(*), sum(good) from v_traces')" = \
     "$(sqlite3 "$dir/c.db" 'select count(*), sum(good) from v_traces')" ] || fail "merge differs"
 expect 2 'did you mean "stats"' $decant corpus stat --corpus "$dir/c.db"
+# what is no export stays, whatever it is; an older export goes
+cp "$dir/c.db" "$dir/kept.db"
+for out in kept.db train.jsonl; do
+    expect 2 "$dir/$out: the file that is there is not an export of traces" \
+        $decant corpus export --corpus "$dir/c.db" --out "$dir/$out"
+done
+cmp "$dir/c.db" "$dir/kept.db"
+for form in messages sharegpt prompt-completion; do
+    expect 0 "" $decant corpus export --corpus "$dir/c.db" --select all --format sharegpt --out "$dir/$form.jsonl"
+done
 expect 2 "--format x" $decant corpus export --corpus "$dir/c.db" --format x --out "$dir/x"
 expect 2 "--prompts FILE or --traces FILE" $decant corpus import --corpus "$dir/c.db"
 printf 'prompt,answer\n"a, b",1\n' >"$dir/p.csv"
@@ -177,6 +187,12 @@ for type in f16 q8_0 q4_0 q4_k_m; do
     grep -q '"problems":24' "$dir/out" || fail "eval of $type: $(cat "$dir/out")"
 done
 expect 2 "q4_k_m" $decant quantize-and-export --model "$dir/run/final" --out "$dir/x.gguf" --type q9
+cp "$dir/run/final/model.safetensors" "$dir/kept"
+expect 2 "is not a GGUF file, so it is not replaced" \
+    $decant quantize-and-export --model "$dir/run/final" --out "$dir/run/final/model.safetensors"
+expect 2 "is not a NumPy file, so it is not replaced" \
+    $decant logits --model "$dir/run/final" --tokens 0,5,7 --out "$dir/run/final/model.safetensors"
+cmp "$dir/run/final/model.safetensors" "$dir/kept"
 expect 0 "" $decant inspect --model $teacher --json
 grep -q '"parameters": 5197280, "mtp_parameters": 1390704,' "$dir/out" || fail "inspect counts $(head -c 200 "$dir/out")"
 expect 0 "" $decant inspect --model $teacher

@@ -95,8 +95,8 @@ expect 0 "" $decant corpus filter --corpus "$db" --where "prompt_id = 4 OR good 
 says '"odd":{"marked":2,"new":2,"cleared":0}'
 says '"length":{"marked":4,"new":4,"cleared":0}'
 is "SELECT group_concat(id) FROM v_traces WHERE good" ""
-expect 0 "nothing is selected: the corpus has 8 traces, 8 of them correct, 8 of these marked; decant corpus stats" $decant corpus export --corpus "$db" --out "$dir/none.jsonl"
-says "0 traces in $dir/none.jsonl"
+expect 1 "holds no trace to export: the corpus has 8 traces, 8 of them correct, 8 of these marked; decant corpus stats" $decant corpus export --corpus "$db" --out "$dir/none.out"
+[ ! -e "$dir/none.out" ] || fail "an export of nothing left a file"
 expect 0 "" $decant corpus filter --corpus "$db" --clear odd
 expect 0 "" $decant corpus filter --corpus "$db" --clear length
 is "SELECT group_concat(id) FROM v_traces WHERE good" "1,2,3,4,7,8"
@@ -107,7 +107,7 @@ says '"marks":{"long_paragraph":{"marked":5,'
 expect 0 "" $decant corpus filter --corpus "$db" --where "0" --as odd --max-foreign 0.5 --json
 says '"marks":{"mixed_language":{"marked":'
 expect 0 "" $decant corpus filter --corpus "$db"
-expect 0 "8 of them correct, 2 of these marked; look at the condition" $decant corpus export --corpus "$db" --select 'id > 99' --out "$dir/none.jsonl"
+expect 1 "8 of them correct, 2 of these marked; look at the condition" $decant corpus export --corpus "$db" --select 'id > 99' --out "$dir/none.jsonl"
 expect 2 "another name" $decant corpus filter --corpus "$db" --where good --as duplicate
 for name in correct wrong unknown good verdict length code_block; do
     expect 2 "another name" $decant corpus filter --corpus "$db" --where good --as $name
