@@ -116,12 +116,25 @@ void tell_progress(struct http_run *r)
     progress_set(&r->progress, done, "%s", text);
 }
 
+static const char *last_part(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    return slash && slash[1] ? slash + 1 : name;
+}
+
+/* Many servers answer with a longer form of the name, a shorter one, or a path. */
+static bool is_a_form_of(const char *served, const char *asked)
+{
+    return strcasestr(served, last_part(asked)) || strcasestr(asked, last_part(served));
+}
+
 /* Where an endpoint has a model of its own (,model=NAME), the user has said that it is the same. */
 void tell_model(struct http_run *r, const struct http_answer *a)
 {
     const struct http_endpoint_options *all = r->job.o->endpoints;
+    const char *asked = r->job.o->teacher_name;
     char *here = r->served[a->i_endpoint];
-    if (!a->reply.model || *here || r->told_models || all[a->i_endpoint].model)
+    if (!a->reply.model || *here || all[a->i_endpoint].model)
         return;
     snprintf(here, sizeof *r->served, "%s", a->reply.model);
     for (int i = 0; *here && i < r->n_endpoints && !r->told_models; i++) {
@@ -132,6 +145,12 @@ void tell_model(struct http_run *r, const struct http_answer *a)
                      "Two models: make a run for each, with a --teacher-model of its own",
                      all[i].url, r->served[i], all[a->i_endpoint].url, here, r->job.sum->teacher);
     }
+    if (*here && !r->told_models && asked && !is_a_form_of(here, asked))
+        log_warn(
+            "%s was asked for \"%s\" and answers as \"%s\", and the corpus will call it \"%s\". "
+            "Another model: name it with --teacher-model. Another name of the same: "
+            ",model=NAME after the URL says so",
+            all[a->i_endpoint].url, asked, here, asked);
 }
 
 static void tell_endpoint(const struct http_endpoint_stats *s)

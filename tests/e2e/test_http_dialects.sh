@@ -77,8 +77,17 @@ for canary in 0 3; do
         grep -qF "$said" "$dir/mixed$canary.err" || fail "no \"$said\": $(cat "$dir/mixed$canary.err")"
     done
 done
+one=$url
+url=$one,model=deepseek-reasoner
 generate named "$dir/p.jsonl" --teacher "$other,model=x" --teacher-model r1
 same "$code $(cat "$dir/named.err")" "0 " "endpoints whose models are named"
+url=$other # a longer form of the name, a path before it and other capitals are no other model
+generate alias "$dir/p.jsonl" --teacher-model models/deepseek-r1
+same "$code $(cat "$dir/alias.err")" "0 " "a form of the name that was asked for"
+url=$one
+generate alias "$dir/p.jsonl" --teacher-model r2
+same "$(grep -c "$one was asked for \"r2\" and answers as \"deepseek-reasoner\"" "$dir/alias.err")" 1 \
+    "how often another name is told"
 generate again "$dir/p.jsonl" --teacher "$url/" --teacher-model r1
 same "$code" 2 "one URL twice"
 grep -q "$url/ is given twice" "$dir/again.err" || fail "one URL twice: $(cat "$dir/again.err")"
