@@ -84,7 +84,7 @@ static void print_answers(const struct corpus_stats *s)
 
 static void print_money(const struct corpus_stats *s)
 {
-    double all = s->cost_usd + s->failed_cost_usd;
+    double all = s->cost_usd + s->failed_cost_usd + s->repeats_cost_usd;
     if (all > 0) {
         printf("cost\n  $%.4f", all);
         if (s->failed_cost_usd > 0)
@@ -93,6 +93,9 @@ static void print_money(const struct corpus_stats *s)
             printf("; $%.6f a good trace", all / (double)s->n_good);
         printf("\n");
     }
+    if (s->n_repeats)
+        printf("canary\n  %lld short repeat%s, $%.4f\n", (long long)s->n_repeats,
+               plural(s->n_repeats), s->repeats_cost_usd);
     if (s->n_failures + s->n_failed_before)
         printf("failures\n  %lld sample%s without a trace, %lld that came after failed tries\n",
                (long long)s->n_failures, plural(s->n_failures), (long long)s->n_failed_before);
@@ -212,13 +215,15 @@ static err_code json_stats(struct corpus *c, const struct corpus_stats *s, struc
         "\"verdicts\":{\"correct\":%lld,\"wrong\":%lld,\"unknown\":%lld,\"unverified\":%lld},"
         "\"good\":%lld,\"lossy\":%lld,\"pass_rate\":{\"prompts\":%lld,\"mean\":%.17g,"
         "\"always\":%lld,\"sometimes\":%lld,\"never\":%lld},\"priced\":%lld,\"cost_usd\":%.17g,"
-        "\"failures\":%lld,\"failed_before\":%lld,\"failed_cost_usd\":%.17g",
+        "\"failures\":%lld,\"failed_before\":%lld,\"failed_cost_usd\":%.17g,"
+        "\"canary_repeats\":%lld,\"canary_cost_usd\":%.17g",
         (long long)s->n_prompts, (long long)s->n_with_gold, (long long)s->n_traced,
         (long long)s->n_traces, (long long)s->n_correct, (long long)s->n_wrong,
         (long long)s->n_unknown, (long long)s->n_unverified, (long long)s->n_good,
         (long long)s->n_lossy, (long long)s->n_rated, s->mean_pass_rate, (long long)s->n_always,
         (long long)s->n_sometimes, (long long)s->n_never, (long long)s->n_priced, s->cost_usd,
-        (long long)s->n_failures, (long long)s->n_failed_before, s->failed_cost_usd);
+        (long long)s->n_failures, (long long)s->n_failed_before, s->failed_cost_usd,
+        (long long)s->n_repeats, s->repeats_cost_usd);
     if (!rc)
         rc = json_marks(c, s, b, e);
     if (!rc)

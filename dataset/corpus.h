@@ -128,6 +128,8 @@ struct corpus_failure {
     const char *reasoning, *answer; /* of the try that came furthest; may be NULL */
     size_t n_reasoning, n_answer;
 };
+/* The message of what is no failure, but has its price all the same. */
+#define CORPUS_CANARY_REPEAT "a short repeat of the canary"
 err_code corpus_add_failure(struct corpus *c, const struct corpus_failure *f, struct err *e);
 
 /* What was paid so far: the cost of all traces and failures of a request (0: of the whole corpus),

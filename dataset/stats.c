@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define REPEAT "'" CORPUS_CANARY_REPEAT "'"
+
 /* One row of whole numbers into out. */
 static err_code numbers(struct corpus *c, const char *sql, int64_t *const *out, int n,
                         struct err *e)
@@ -128,8 +130,11 @@ static err_code money(struct corpus *c, struct corpus_stats *s, struct err *e)
     err_code rc = sql_prepare(
         c->db, c->path,
         "SELECT (SELECT count(*) FROM traces WHERE cost_usd > 0), (SELECT total(cost_usd) FROM "
-        "traces), (SELECT count(*) FROM v_failures WHERE NOT made), (SELECT count(*) FROM "
-        "v_failures WHERE made), (SELECT total(cost_usd) FROM failures)",
+        "traces), (SELECT count(*) FROM v_failures WHERE NOT made AND message <> " REPEAT "), "
+        "(SELECT count(*) FROM v_failures WHERE made AND message <> " REPEAT "), "
+        "(SELECT total(cost_usd) FROM failures WHERE message <> " REPEAT "), "
+        "(SELECT coalesce(sum(n_tries), 0) FROM failures WHERE message = " REPEAT "), "
+        "(SELECT total(cost_usd) FROM failures WHERE message = " REPEAT ")",
         &st, e);
     if (!rc)
         rc = sql_step(c->db, c->path, st, "cannot be counted", &row, e);
@@ -139,6 +144,8 @@ static err_code money(struct corpus *c, struct corpus_stats *s, struct err *e)
         s->n_failures = sqlite3_column_int64(st, 2);
         s->n_failed_before = sqlite3_column_int64(st, 3);
         s->failed_cost_usd = sqlite3_column_double(st, 4);
+        s->n_repeats = sqlite3_column_int64(st, 5);
+        s->repeats_cost_usd = sqlite3_column_double(st, 6);
     }
     sqlite3_finalize(st);
     return rc;
@@ -194,7 +201,9 @@ err_code corpus_stats_requests(struct corpus *c,
         sql_prepare(c->db, c->path,
                     "SELECT id, teacher, json, n_traces, n_prompts, n_correct, n_wrong, "
                     "n_unknown, n_completion_tokens, coalesce(cost_usd + failed_cost_usd, "
-                    "cost_usd, failed_cost_usd), n_failures FROM v_requests ORDER BY teacher, id",
+                    "cost_usd, failed_cost_usd), n_failures - (SELECT count(*) FROM failures f "
+                    "WHERE f.request_id = r.id AND f.message = " REPEAT ") FROM v_requests r "
+                    "ORDER BY teacher, id",
                     &st, e);
     while (!rc && row) {
         rc = sql_step(c->db, c->path, st, "cannot be counted", &row, e);

@@ -22,6 +22,8 @@ struct corpus_stats {
     int64_t
         n_failed_before;    /* samples that did so only after tries that cost something or failed */
     double failed_cost_usd; /* of the tries that gave no trace */
+    int64_t n_repeats;      /* the canary's, which are no failures */
+    double repeats_cost_usd;
     /* Prompts with a verified trace, by the share of their verified traces that is correct. */
     int64_t n_rated, n_never, n_sometimes, n_always;
     double mean_pass_rate; /* over those prompts; 0 when there are none */
@@ -40,7 +42,7 @@ struct stats_request {
     int64_t id;
     const char *teacher, *json;
     int64_t n_traces, n_prompts, n_correct, n_wrong, n_unknown, n_completion_tokens;
-    double cost_usd; /* of traces and failures; -1: none known */
+    double cost_usd; /* of traces, failures, repeats; -1: none known */
     int64_t n_failures;
 };
 err_code corpus_stats_requests(struct corpus *c,

@@ -131,7 +131,8 @@ static const char *seed_words(const struct canary *c, double temperature)
         return temperature > 0 ? "every seed gives the same text: the temperature is not honoured"
                                : "deterministic";
     default:
-        return "seed not tried";
+        return c->unaffordable ? "seed not tried: the budget has no room for the repeats"
+                               : "seed not tried";
     }
 }
 

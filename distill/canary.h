@@ -30,7 +30,8 @@ struct canary {
     double tokens, seconds, first_byte_seconds; /* summed over answers */
     struct buf first, same, other;              /* the beginnings that are compared */
     bool has_first, has_same, has_other;
-    bool told; /* the report is out (the caller's) */
+    bool unaffordable; /* the budget has no room for the repeats (the caller's) */
+    bool told;         /* the report is out (the caller's) */
 };
 enum canary_state { CANARY_OPEN, CANARY_FIT, CANARY_UNFIT };
 enum canary_seed {

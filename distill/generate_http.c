@@ -194,8 +194,10 @@ err_code run_repeat(struct http_run *r, enum ask_kind kind, const struct flight 
     f->prompt_id = of->prompt_id;
     f->sample_index = of->sample_index;
     f->seed = kind == ASK_REPEAT_SAME ? of->seed : of->seed ^ 1;
-    if (!afford(r, CANARY_REPEAT_TOKENS, f))
+    if (!afford(r, CANARY_REPEAT_TOKENS, f)) {
+        r->canaries[of->endpoint].unaffordable = true;
         return ERR_OK;
+    }
     r->canaries[of->endpoint].n_repeats++;
     return send_ask(r, f, CANARY_REPEAT_TOKENS, e);
 }

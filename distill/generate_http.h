@@ -127,8 +127,8 @@ void run_canary_close(struct http_run *r);
 
 void tell_begin(struct http_run *r);
 void tell_progress(struct http_run *r);
-/* Warns, once, when a trace tells that the endpoints do not all serve one model; else, once for each
- * endpoint, when it does not serve the one that --teacher-model asks for. */
+/* Warns, once, when a trace tells that the endpoints do not all serve one model; else, once for
+ * each endpoint, when it does not serve the one that --teacher-model asks for. */
 void tell_model(struct http_run *r, const struct http_answer *a);
 void tell_end(struct http_run *r);
 

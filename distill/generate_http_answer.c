@@ -213,7 +213,7 @@ static err_code take_repeat(struct http_run *r, const struct flight *f, const st
     *cost = (usd > 0 ? usd : 0) + waste(a);
     err_code rc = ERR_OK;
     if (*cost > 0)
-        rc = add_failure(r, f, a, "a short repeat of the canary", *cost, e);
+        rc = add_failure(r, f, a, CORPUS_CANARY_REPEAT, *cost, e);
     return rc ? rc : run_canary_answer(r, f, a, false, e);
 }
 

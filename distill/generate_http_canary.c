@@ -87,8 +87,10 @@ err_code run_canary_fill(struct http_run *r, struct err *e)
         if (rc || r->stop)
             return rc;
         if (r->n_flying)
-            log_info("trying %d endpoint%s with up to %d prompts each", r->n_endpoints,
-                     r->n_endpoints > 1 ? "s" : "", r->canaries[0].n_asked);
+            log_info("trying %d endpoint%s with up to %d prompt%s each%s", r->n_endpoints,
+                     r->n_endpoints > 1 ? "s" : "", r->canaries[0].n_asked,
+                     r->canaries[0].n_asked > 1 ? "s" : "",
+                     r->has_held ? ": the budget has no room for more" : "");
     }
     return decide(r, e);
 }

@@ -125,6 +125,14 @@ start_server honours
 honours=$url honours_pid=$server_pid
 DECANT_QUIET=0 generate seeds "$dir/p.jsonl" --samples 2 --limit 9 --canary 3
 grep -q 'seed honoured' "$dir/seeds.err" || fail "a seed that is honoured: $(cat "$dir/seeds.err")"
+# its repeats are no failures, but cost something; and under a budget it says why it asks so little
+DECANT_QUIET=0 generate repeats "$dir/p.jsonl" --limit 9 --canary 3
+$decant corpus stats --corpus "$dir/repeats.db" >"$dir/stats"
+grep -A 1 '^canary$' "$dir/stats" | grep -q '^  2 short repeats, \$0.000' || fail "repeats: $(cat "$dir/stats")"
+! grep -q 'fail\|gave no trace' "$dir/stats" || fail "repeats that failed: $(cat "$dir/stats")"
+DECANT_QUIET=0 generate dear "$dir/p.jsonl" --limit 9 --canary 3 --max-tokens 1000 --budget 0.0025
+grep -q 'up to 1 prompt each: the budget has no room for more' "$dir/dear.err" || fail "dear: $(cat "$dir/dear.err")"
+grep -q 'seed not tried: the budget has no room' "$dir/dear.err" || fail "dear: $(cat "$dir/dear.err")"
 
 # log-probabilities that do not come are missed
 start_server silent --no-logprobs
