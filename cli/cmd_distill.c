@@ -77,6 +77,8 @@ static err_code take_config(struct train_settings *s, const struct cli_option *o
     if (!config)
         return ERR_OK;
     err_code rc = json_open(j, config, 1 << 20, e);
+    if (rc == ERR_FORMAT)
+        err_add(e, "; --config wants one JSON object of settings");
     return rc ? rc : train_settings_read(s, j, j->root, e);
 }
 

@@ -137,7 +137,10 @@ static err_code filter(struct corpus *c, const struct args *a, struct filter_sum
         rc = corpus_filter(c, &a->opt, corpus_on_progress, &p, s, e);
         corpus_end_progress(&p, rc, s->n_traces, "trace", " looked at");
     }
-    return !rc && a->where ? corpus_filter_where(c, a->where, a->as, where, e) : rc;
+    if (rc || !a->where)
+        return rc;
+    rc = corpus_filter_where(c, a->where, a->as, where, e);
+    return rc == ERR_USAGE ? err_context(e, "--where") : rc;
 }
 
 static int run(int argc, char **argv)
@@ -185,7 +188,7 @@ static int run(int argc, char **argv)
         return cli_end(rc, &e);
     rc = corpus_open(a.path, CORPUS_WRITE, &c, &e);
     if (!rc && a.clear)
-        rc = corpus_marks_clear(c, a.clear, CORPUS_MARK_TRACES, &where, &e);
+        rc = corpus_filter_clear(c, a.clear, &where, &e);
     else if (!rc)
         rc = filter(c, &a, &sum, &where, &e);
     corpus_close(c);

@@ -126,16 +126,21 @@ static err_code search(struct corpus *c, const char *query, int64_t limit, bool 
                        struct printing *p, struct err *e)
 {
     int64_t n_all = 0;
+    bool as_words = false;
     err_code rc = update(c, p->in, read_only, e);
     if (!rc && p->json)
         rc = buf_str(p->b, "{\"hits\":[", e);
     if (!rc)
-        rc = search_run(c, p->in, query, limit, on_hit, p, &n_all, e);
+        rc = search_run(c, p->in, query, limit, on_hit, p, &n_all, &as_words, e);
     if (!rc && p->json)
         rc = buf_printf(p->b, e, "],\"total\":%lld}", (long long)n_all);
     else if (!rc)
         printf("%s%lld hit%s%s\n", n_all ? "\n" : "", (long long)n_all, plural(n_all),
-               p->n < n_all ? "; --limit shows more" : "");
+               p->n < n_all ? "; --limit shows more"
+               : as_words && !n_all
+                   ? "; as a query it has a mistake, so its words were looked for, "
+                     "all of them"
+                   : "");
     return rc;
 }
 

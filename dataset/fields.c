@@ -232,7 +232,8 @@ static err_code read_prompt(struct reading *r, const struct field_names *names)
             add_names(r);
             return ERR_FORMAT;
         }
-        bad(r, "has none of \"prompt\", \"question\", \"problem\", \"messages\", \"instruction\"");
+        bad(r, "has none of \"prompt\", \"question\", \"problem\", \"messages\", "
+               "\"conversations\", \"instruction\"");
         add_names(r);
         err_add(r->e, "; decant corpus import takes another one with --prompt-field NAME");
         return ERR_FORMAT;

@@ -1,5 +1,6 @@
 #include "dataset/filter.h"
 #include "dataset/scripts.h"
+#include "dataset/sql.h"
 #include "dataset/texts.h"
 
 #include <stdio.h>
@@ -213,5 +214,34 @@ err_code corpus_filter_where(struct corpus *c, const char *selection, const char
         rc = corpus_marks_commit(m, out, e);
     corpus_select_close(s);
     corpus_marks_end(m);
+    return rc;
+}
+
+/* The kinds whose marks can be taken away, after the message. */
+static void add_kinds(struct corpus *c, struct err *e)
+{
+    sqlite3_stmt *st = NULL;
+    bool row = false;
+    if (!sql_prepare(c->db, c->path,
+                     "SELECT group_concat(kind, ', ') FROM (SELECT DISTINCT kind FROM verdicts "
+                     "WHERE kind NOT IN (" VERDICT_KINDS ") ORDER BY kind)",
+                     &st, NULL) &&
+        !sql_step(c->db, c->path, st, "cannot be read", &row, NULL) && row)
+        err_add(e, "; %s%s", sql_text(st, 0) ? "marks there are: " : "no trace has a mark to clear",
+                sql_text(st, 0) ? sql_text(st, 0) : "");
+    sqlite3_finalize(st);
+}
+
+err_code corpus_filter_clear(struct corpus *c, const char *kind, struct marks_summary *out,
+                             struct err *e)
+{
+    err_code rc = corpus_marks_clear(c, kind, CORPUS_MARK_TRACES, out, e);
+    bool known = out->n_cleared > 0;
+    for (int r = 0; r < FILTER_N; r++)
+        known |= !strcmp(kind, filter_kind((enum filter_rule)r));
+    if (!rc && !known) {
+        rc = err_set(e, ERR_USAGE, "--clear %s: no trace is marked so", kind);
+        add_kinds(c, e);
+    }
     return rc;
 }

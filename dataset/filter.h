@@ -48,6 +48,11 @@ err_code corpus_filter(struct corpus *c, const struct filter_options *opt,
 err_code corpus_filter_where(struct corpus *c, const char *selection, const char *kind,
                              struct marks_summary *out, struct err *e);
 
+/* Takes the marks of a kind away. A kind that is no rule's and marks nothing: ERR_USAGE with those
+ * that do. */
+err_code corpus_filter_clear(struct corpus *c, const char *kind, struct marks_summary *out,
+                             struct err *e);
+
 /* The rules themselves, on one reasoning. True: marked, and reason is filled. */
 enum { FILTER_REASON = 160 };
 bool filter_long_paragraph(const char *text, size_t n, int64_t max_bytes,

@@ -178,12 +178,13 @@ static err_code count(struct corpus *c, enum search_in in, const char *query, in
 
 err_code search_run(struct corpus *c, enum search_in in, const char *query, int64_t limit,
                     err_code (*on_hit)(void *ctx, const struct search_hit *hit, struct err *e),
-                    void *ctx, int64_t *n_all, struct err *e)
+                    void *ctx, int64_t *n_all, bool *as_words, struct err *e)
 {
     struct buf words = {0};
     sqlite3_stmt *st = NULL;
-    bool is_query;
+    bool is_query = true;
     err_code rc = count(c, in, query, n_all, &is_query, e);
+    *as_words = !is_query;
     if (!rc && !is_query) {
         rc = quote_words(query, &words, e);
         query = words.data;

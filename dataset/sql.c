@@ -46,8 +46,9 @@ err_code sql_fail(sqlite3 *db, const char *path, const char *what, struct err *e
                            "%s: %s: what a killed import wrote is still to be taken back, and the "
                            "file cannot be written; open it once where it can",
                            path, what);
-        return err_set(e, ERR_IO, "%s: %s: the file or its directory cannot be written (%s)", path,
-                       what, msg);
+        return err_set(e, ERR_IO,
+                       "%s: %s: the file or its directory cannot be written (%s); work on a copy",
+                       path, what, msg);
     case SQLITE_NOMEM:
         return err_set(e, ERR_NOMEM, "%s: %s: out of memory", path, what);
     case SQLITE_CANTOPEN:
@@ -335,7 +336,7 @@ err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, str
     if (mode != CORPUS_READ &&
         sqlite3_db_readonly(db, "main") > 0) { /* SQLite opens it all the same */
         sqlite3_close(db);
-        return err_set(e, ERR_IO, "%s: the file cannot be written", path);
+        return err_set(e, ERR_IO, "%s: the file cannot be written; work on a copy", path);
     }
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     *out = db;

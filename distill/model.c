@@ -44,9 +44,6 @@ err_code model_open(struct model *m, const char *path, int n_threads, enum model
 {
     char arch[64];
     memset(m, 0, sizeof *m);
-    if (!file_exists(path))
-        return err_set(e, ERR_NOTFOUND,
-                       "%s: no such model; it should be an HF directory or a .gguf file", path);
     err_code rc = read_arch(path, arch, sizeof arch, e);
     if (!rc)
         rc = device_open("cpu", n_threads, &m->device, e);

@@ -1,4 +1,5 @@
 #include "core/format/gguf.h"
+#include "core/base/file.h"
 #include "core/base/names.h"
 
 #include <stdlib.h>
@@ -275,13 +276,28 @@ static err_code place_tensors(struct gguf *g, uint64_t data_start, uint64_t alig
     return rc;
 }
 
+/* Some file was given for a model; when it is a part of one, that is suggested. */
+static err_code no_gguf(const char *path, struct err *e)
+{
+    err_set(
+        e, ERR_FORMAT,
+        "%s: not a GGUF file (it does not begin with \"GGUF\"); a model is an HF directory or a "
+        ".gguf file",
+        path);
+    char *dir = path_dir(path, NULL), *config = dir ? path_join(dir, "config.json", NULL) : NULL;
+    if (config && file_exists(config))
+        err_add(e, "; did you mean %s?", dir);
+    mem_free(config);
+    mem_free(dir);
+    return ERR_FORMAT;
+}
+
 static err_code read_head(struct cursor *c, struct err *e)
 {
     struct gguf *g = (struct gguf *)c->g;
     uint64_t magic, version, n_tensors, n_keys;
     if (g->map.size < 4 || memcmp(g->map.data, "GGUF", 4))
-        return err_set(e, ERR_FORMAT, "%s: not a GGUF file (it does not begin with \"GGUF\")",
-                       g->path);
+        return no_gguf(g->path, e);
     err_code rc = take(c, 4, "the head", &magic, e);
     if (rc || (rc = take(c, 4, "the head", &version, e)))
         return rc;
@@ -335,6 +351,9 @@ static err_code read_tensors(struct gguf *g, struct cursor *c, struct err *e)
 err_code gguf_open(const char *path, struct gguf **out, struct err *e)
 {
     *out = NULL;
+    if (!file_exists(path))
+        return err_set(e, ERR_NOTFOUND,
+                       "%s: no such model; it should be an HF directory or a .gguf file", path);
     struct gguf *g = mem_new(1, sizeof *g, e);
     if (!g)
         return ERR_NOMEM;

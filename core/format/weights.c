@@ -168,8 +168,6 @@ static err_code open_file(struct weights *w, struct err *e)
                            "%s: looks like a pickle file, which can run code when it is read; "
                            "convert it to safetensors (transformers: save_pretrained)",
                            w->path);
-    if (ends_with(w->path, ".json"))
-        return err_set(e, ERR_USAGE, "%s: name the model's directory instead", w->path);
     if (ends_with(w->path, ".safetensors"))
         return open_shard(w, w->path, e);
     return gguf_open(w->path, &w->gguf, e);

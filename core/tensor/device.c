@@ -13,7 +13,7 @@ err_code device_open(const char *name, int n_threads, struct device **out, struc
         return cpu_open(n_threads, out, e);
     if (!strcmp(name, "ref"))
         return ref_open(out, e);
-    return err_set(e, ERR_USAGE, "device \"%s\" is not known here; known: cpu, ref", name);
+    return err_set(e, ERR_USAGE, "device \"%s\" is not known here; known: cpu", name);
 }
 
 void device_close(struct device *d)

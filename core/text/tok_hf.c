@@ -76,8 +76,6 @@ static err_code check_model(struct tokenizer *t, const struct json *j, const cJS
     const char *prefix = "", *suffix = "";
     double dropout = 0;
     bool fallback = false;
-    if (!cJSON_IsObject(model))
-        return bad(t, "model", "an object", e);
     if (json_at(model, "type") && strcmp(type_of(model), "BPE"))
         return unknown(t, "model", model, e);
     err_code rc = json_opt_str(j, model, "continuing_subword_prefix", &prefix, e);
@@ -402,6 +400,17 @@ static err_code beside(struct tokenizer *t, const char *dir, const char *name,
     return rc;
 }
 
+static err_code no_tokenizer(const char *path, struct err *e)
+{
+    err_set(e, ERR_FORMAT, "%s: no tokenizer.json: \"model\" should be an object there", path);
+    char *dir = path_dir(path, NULL), *real = dir ? path_join(dir, "tokenizer.json", NULL) : NULL;
+    if (real && strcmp(path_base(path), "tokenizer.json") && file_exists(real))
+        err_add(e, "; did you mean %s?", dir);
+    mem_free(real);
+    mem_free(dir);
+    return ERR_FORMAT;
+}
+
 static err_code load_json(struct tokenizer *t, const char *dir, struct err *e)
 {
     struct json j = {0};
@@ -409,6 +418,8 @@ static err_code load_json(struct tokenizer *t, const char *dir, struct err *e)
     if (rc == ERR_NOTFOUND)
         file_suggest_below(dir, "tokenizer.json", e);
     const cJSON *model = json_at(j.root, "model");
+    if (!rc && !cJSON_IsObject(model))
+        rc = no_tokenizer(t->name, e);
     if (!rc)
         rc = check_model(t, &j, model, e);
     if (!rc)

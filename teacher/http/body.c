@@ -27,24 +27,21 @@ err_code body_check(const struct body_options *o, struct err *e)
         return err_set(e, ERR_USAGE, "temperature %g, top_p %g: they must be numbers",
                        o->temperature, o->top_p);
     if (o->extra_json && !extra.p)
-        return err_set(e, ERR_USAGE, "extra request members: not a JSON object: %.80s",
-                       o->extra_json);
+        return err_set(e, ERR_USAGE, "--extra: not a JSON object: %.80s", o->extra_json);
     while (scan_member(&in, &key, &value)) {
         for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
             if (span_is(key, ours[i]))
                 return err_set(e, ERR_USAGE,
-                               "extra request members: \"%s\" can't be set there; decant sends its "
+                               "--extra: \"%s\" can't be set there; decant sends its "
                                "own",
                                ours[i]);
         if (memchr(key.p, '\\', key.n)) /* it would pass by all that is asked of names here */
-            return err_set(e, ERR_USAGE,
-                           "extra request members: %.*s: write the name without escapes",
+            return err_set(e, ERR_USAGE, "--extra: %.*s: write the name without escapes",
                            (int)(key.n < 80 ? key.n : 80), key.p);
         if (span_is(key, "seed") && !span_is_null(value))
-            return err_set(
-                e, ERR_USAGE,
-                "extra request members: \"seed\" can't be set there, or all samples of a "
-                "prompt would be the same; null leaves it out");
+            return err_set(e, ERR_USAGE,
+                           "--extra: \"seed\" can't be set there, or all samples of a "
+                           "prompt would be the same; null leaves it out");
     }
     return ERR_OK;
 }

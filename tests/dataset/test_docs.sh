@@ -80,7 +80,7 @@ if $as "$DECANT" --help >/dev/null 2>&1; then
         $as "$DECANT" corpus check $ro | grep -q 'integrity     ok'
         code=0; $as "$DECANT" corpus verify $ro 2>"$dir/e" || code=$?
         [ $code = 1 ]
-        grep -q 'cannot be written' "$dir/e"
+        grep -q 'cannot be written.*; work on a copy' "$dir/e"
         chmod 755 "$dir/ro"
     done
 fi

@@ -98,7 +98,8 @@ static void test_csv(void **state)
     refused(f, "b.csv", "", "empty file");
     refused(f, "b.csv", "x,y\n1,2\n", "has none of");
     refused(f, "b.csv", "x,y\n1,2\n",
-            "\"instruction\"; its fields are \"x\", \"y\"; decant corpus import takes");
+            "\"conversations\", \"instruction\"; its fields are \"x\", \"y\"; decant corpus import "
+            "takes");
     refused(f, "b.csv", "prompt;answer\nbad;2\n", "b.csv:1: one column, \"prompt;answer\"");
     refused(f, "b.csv", "prompt\tanswer\nbad\t2\n", "tabs are read from a file called .tsv");
     refused(f, "b.csv", "prompt\nbad\xff\n", "not valid UTF-8");

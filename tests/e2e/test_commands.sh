@@ -65,7 +65,13 @@ for c in distill "corpus stats"; do
     cmp "$dir/out" "$dir/help" || fail "help $c"
 done
 expect 2 "no command" $decant help frobnicate
-expect 1 "no such model" $decant eval --model "$dir/nothing" --problems "$dir/test.jsonl"
+for c in "eval --problems $dir/test.jsonl" "chat --prompt x" inspect "quantize-and-export --out $dir/x.gguf" "logits --tokens 0 --out $dir/l.npy"; do
+    expect 1 "$dir/nothing: no such model; it should be an HF directory or a .gguf file" $decant $c --model "$dir/nothing"
+    expect 1 "a model is an HF directory or a .gguf file; did you mean $teacher?" $decant $c --model $teacher/config.json
+done
+expect 1 "a model is an HF directory or a .gguf file" $decant inspect --model "$dir/train.jsonl"
+expect 1 "no tokenizer.json: \"model\" should be an object there; did you mean $teacher?" \
+    $decant tokenize --model $teacher/config.json --file "$dir/train.jsonl"
 
 expect 0 "" $decant corpus --help
 grep -q '^  decontaminate  *mark' "$dir/out" || fail "corpus --help: $(cat "$dir/out")"
@@ -86,6 +92,7 @@ expect 0 "" $decant corpus export --corpus "$dir/c.db" --out "$dir/c.jsonl"
 expect 0 "" $decant corpus check --corpus "$dir/c.db"
 grep -q 'integrity     ok' "$dir/out" || fail "check said $(cat "$dir/out")"
 expect 0 "" $decant corpus search --corpus "$dir/c.db" --query boxed --limit 3
+$decant corpus search --corpus "$dir/c.db" --query 'boxed AND (quux' | grep -q '^0 hits; as a query it has a mistake, so its words' || fail "how a query was read"
 grep -q '\[boxed\]' "$dir/out" || fail "search found $(cat "$dir/out")"
 # out and in again, in every form: the same traces, and nothing twice
 for form in messages sharegpt prompt-completion; do
@@ -147,6 +154,12 @@ expect 0 "" $decant distill --student $base --corpus "$dir/c.db" --out "$dir/sho
 grep -q '^skipped  *[1-9][0-9]*, longer than 128 tokens (--max-length, --batch-tokens;' "$dir/out" || fail "why skipped? $(cat "$dir/out")"
 rm -r "$dir/shorter"
 [ -f "$dir/run/final/model.safetensors" ] && [ -f "$dir/run/metrics.jsonl" ] || fail "no final"
+
+printf '{"epochs": 1}\n{"lr": 1e-4}\n' >"$dir/lines.jsonl"
+expect 1 "--config wants one JSON object of settings" $decant distill --student $base --corpus "$dir/c.db" \
+    --config "$dir/lines.jsonl" --out "$dir/run2"
+expect 2 'device "cuda" is not known here; known: cpu' $decant distill --student $base --corpus "$dir/c.db" \
+    --device cuda --out "$dir/run2"
 
 # a start that failed leaves nothing behind, and says where a run or a model may be
 expect 1 "no-student" $decant distill --student "$dir/no-student" --corpus "$dir/c.db" --out "$dir/new/run2"

@@ -159,7 +159,8 @@ static void directories_without_weights(void **state)
     assert_non_null(strstr(e.msg, "convert it to safetensors"));
     assert_int_equal(try_open(in_dir("p/absent.pt"), &e), ERR_NOTFOUND);
     assert_int_equal(try_open(in_dir("absent"), &e), ERR_NOTFOUND);
-    assert_int_equal(try_open(write_text(in_dir("p/config.json"), "{}"), &e), ERR_USAGE);
+    assert_int_equal(try_open(write_text(in_dir("p/config.json"), "{}"), &e), ERR_FORMAT);
+    assert_non_null(strstr(e.msg, "did you mean"));
     assert_int_equal(try_open(write_text(in_dir("p/text"), "hello"), &e), ERR_FORMAT);
     assert_non_null(strstr(e.msg, "GGUF"));
     assert_int_equal(try_open(write_text(in_dir("p/empty.safetensors"), ""), &e), ERR_FORMAT);
