@@ -62,7 +62,8 @@ static int run(int argc, char **argv)
     struct cli_option options[] = {
         {"model", CLI_STR, &o.model, "DIR|GGUF", "HF directory or GGUF file", .required = true},
         {"problems", CLI_STR, &o.problems, "FILE.jsonl",
-         "a line each with \"prompt\" (or \"question\", \"problem\")\nand \"answer\"",
+         "a line each with \"prompt\" (or \"question\", \"problem\")\nand \"answer\"; or a .json, "
+         ".csv or .tsv file",
          .required = true},
         {"samples", CLI_INT, &o.n_samples, "N", "answers a problem", .min = 1, .max = 1000000},
         {"temperature", CLI_NUM, &temperature, "T", "0: greedy", .fmin = 0, .fmax = 10},

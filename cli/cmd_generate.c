@@ -228,7 +228,8 @@ static int run(int argc, char **argv)
          "how the corpus calls the teacher, and the model that HTTP\nrequests name; by default the "
          "last part of the path, or the one\nmodel that the endpoint serves"},
         {"prompts", CLI_STR, &o->prompts, "FILE.jsonl",
-         "a line each with \"prompt\" (or \"question\", \"problem\")\nand, when known, \"answer\"",
+         "a line each with \"prompt\" (or \"question\", \"problem\")\nand, when known, \"answer\"; "
+         "or a .json, .csv or .tsv file",
          .required = true},
         {"corpus", CLI_STR, &o->corpus, "FILE.db", "where the traces go; made when absent",
          .required = true},
