@@ -1,5 +1,5 @@
 # decant: make (the binary), make test, make demo, make bench, make asan, make check-interop,
-# make format, make deps, make clean.  DEPS=0 installs nothing and names what is missing.
+# make format, make deps, make clean, make help.  DEPS=0 installs nothing and names what is missing.
 # BUILD=dir builds elsewhere; SAN=1 adds AddressSanitizer and UBSan (make asan does both);
 # WERROR=1 makes warnings errors, as CI does; V=1 shows the compiler's commands.
 
@@ -115,8 +115,11 @@ deps:
 format:
 	clang-format -i $(SRC) $(CLI_SRC) $(TEST_SRC) $(BENCH_SRC) $(SERVER_SRC) $(shell find $(ROOMS) cli tests -name '*.h')
 
+help:
+	@sed -n '1,/^$$/s/^# //p' Makefile
+
 clean:
 	rm -rf build build-asan build-clang
 
-.PHONY: all binaries benches test asan bench demo check-interop deps format clean
+.PHONY: all binaries benches test asan bench demo check-interop deps format help clean
 .DEFAULT_GOAL := all

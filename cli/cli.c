@@ -61,8 +61,9 @@ static void print_help(const struct command *c, const struct cli_option *options
 /* "decant CMD: what --name detail; see ..." */
 static int wrong(const struct command *c, const char *name, const char *what, const char *detail)
 {
-    fprintf(stderr, "decant %s: %s %s%s; see decant %s --help\n", c->name, name, what, detail,
-            c->name);
+    bool asks = *detail && detail[strlen(detail) - 1] == '?';
+    fprintf(stderr, "decant %s: %s %s%s%s see decant %s --help\n", c->name, name, what, detail,
+            asks ? "" : ";", c->name);
     return CLI_USAGE;
 }
 
@@ -206,6 +207,11 @@ void cli_put_text(const char *s, size_t n)
             putchar(u[i]);
         i += skip ? skip : 1;
     }
+}
+
+const char *plural(int64_t n)
+{
+    return n == 1 ? "" : "s";
 }
 
 int cli_end(err_code rc, const struct err *e)

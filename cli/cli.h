@@ -74,5 +74,7 @@ void cli_put_text(const char *s, size_t n);
 int cli_end(err_code rc, const struct err *e);
 
 extern const struct command *const cli_commands[]; /* ends with NULL */
+/* "" for one, else "s". */
+const char *plural(int64_t n);
 
 #endif

@@ -60,11 +60,6 @@ void corpus_end_progress(struct progress *p, err_code rc, int64_t n, const char 
         progress_end(p, "%lld %s%s%s", (long long)n, what, plural(n), rest);
 }
 
-const char *plural(int64_t n)
-{
-    return n == 1 ? "" : "s";
-}
-
 void print_text(const char *text)
 {
     for (; *text; text++)
@@ -108,9 +103,9 @@ static int run(int argc, char **argv)
     for (int i = 0; i < N_PARTS; i++)
         nearest_try(&near, part_name(i));
     fprintf(stderr,
-            "decant corpus: there is no \"%s\"%s%s%s; decant corpus --help lists all parts\n",
+            "decant corpus: there is no \"%s\"%s%s%s decant corpus --help lists all parts\n",
             argv[1], near.best ? "; did you mean \"" : "", near.best ? near.best : "",
-            near.best ? "\"?" : "");
+            near.best ? "\"?" : ";");
     return CLI_USAGE;
 }
 

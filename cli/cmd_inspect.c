@@ -189,23 +189,25 @@ static err_code text_report(struct buf *b, const struct weights *w, const struct
         rc = add_architecture(b, w, e);
     if (!rc)
         rc = buf_printf(
-            b, e, "\n  parameters    %s (%llu)\n  bytes         %s in %llu tensors\n",
+            b, e, "\n  parameters    %s (%llu)\n  bytes         %s in %llu tensor%s\n",
             short_number(a, sums->all.n_params, ""), (unsigned long long)sums->all.n_params,
-            short_number(c, sums->all.n_bytes, "B"), (unsigned long long)sums->all.n_tensors);
+            short_number(c, sums->all.n_bytes, "B"), (unsigned long long)sums->all.n_tensors,
+            plural((int64_t)sums->all.n_tensors));
     const struct total *mtp = &sums->mtp;
     if (!rc && mtp->n_tensors)
         rc = buf_printf(b, e,
-                        "  of these      %s (%llu), %s in %llu tensors: multi-token prediction\n"
+                        "  of these      %s (%llu), %s in %llu tensor%s: multi-token prediction\n"
                         "  without it    %s (%llu)\n",
                         short_number(a, mtp->n_params, ""), (unsigned long long)mtp->n_params,
                         short_number(c, mtp->n_bytes, "B"), (unsigned long long)mtp->n_tensors,
+                        plural((int64_t)mtp->n_tensors),
                         short_number(d, sums->all.n_params - mtp->n_params, ""),
                         (unsigned long long)(sums->all.n_params - mtp->n_params));
     for (int i = 0; i < sums->n && !rc; i++) {
         const struct total *t = &sums->by[i];
-        rc = buf_printf(b, e, "  %-12s  %llu tensors, %s parameters, %s\n", t->dtype,
-                        (unsigned long long)t->n_tensors, short_number(a, t->n_params, ""),
-                        short_number(c, t->n_bytes, "B"));
+        rc = buf_printf(b, e, "  %-12s  %llu tensor%s, %s parameters, %s\n", t->dtype,
+                        (unsigned long long)t->n_tensors, plural((int64_t)t->n_tensors),
+                        short_number(a, t->n_params, ""), short_number(c, t->n_bytes, "B"));
     }
     if (!rc && weights_is_gguf(w))
         rc = text_metadata(b, weights_gguf(w), e);

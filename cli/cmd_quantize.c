@@ -19,9 +19,9 @@ static double relative_error(const struct encode_stats *s)
 
 static void print_text(const char *out, const char *type, const struct export_report *r)
 {
-    printf("%s: %s as %s, %.1f MB, %.2f bits a weight, %llu tensors, %.1f s\n", out, r->arch, type,
+    printf("%s: %s as %s, %.1f MB, %.2f bits a weight, %llu tensor%s, %.1f s\n", out, r->arch, type,
            (double)r->n_bytes * 1e-6, 8.0 * (double)r->n_bytes / (double)r->n_params,
-           (unsigned long long)r->n_tensors, r->seconds);
+           (unsigned long long)r->n_tensors, plural((int64_t)r->n_tensors), r->seconds);
     for (int t = 0; t < DT_COUNT; t++) {
         const struct export_type *x = &r->types[t];
         if (!x->n_tensors)
@@ -94,8 +94,8 @@ static int run(int argc, char **argv)
         {"out", CLI_STR, &out, "FILE.gguf", "the file to write; a GGUF that is there is replaced",
          .required = true},
         {"type", CLI_STR, &type, "TYPE",
-         "q4_k_m (4.85 bits a weight), q4_0 (4.5, coarser),\n"
-         "q8_0 (8.5, next to no loss) or f16 (16)"},
+         "q4_k_m (4.85 bits a weight of a large model), q4_0 (4.5,\n"
+         "coarser), q8_0 (8.5, next to no loss) or f16 (16)"},
         {"device", CLI_STR, &device, "cpu", "where to compute"},
         {"threads", CLI_INT, &n_threads, "N", "0: all cores", .min = 0, .max = 1024},
         {"json", CLI_FLAG, &json, NULL, "print one JSON object"},
@@ -130,6 +130,8 @@ const struct command cmd_quantize = {
     "Writes GGUF v3 with the tokenizer and all metadata, which llama.cpp, Ollama and LM Studio\n"
     "open. q4_k_m is llama.cpp's mix: most matrices in Q4_K, the head and about half of attn_v\n"
     "and ffn_down in Q6_K, norms and biases in F32; a matrix whose rows are no multiple of 256\n"
-    "falls back to Q5_0 and Q8_0. Tensors stream through a few MB of memory. The error printed\n"
-    "for each type is the root mean square of what encoding changed, relative to the weights,\n"
-    "over every eighth row. The file is complete or not there: an older one stays until then."};
+    "falls back to Q5_0 and Q8_0. In q4_0, too, the head is Q6_K. Of a small model the head is a\n"
+    "large part, and its file has more bits a weight. Tensors stream through a few MB of memory.\n"
+    "The error printed for each type is the root mean square of what encoding changed, relative\n"
+    "to the weights, over every eighth row. The file is complete or not there: an older one stays\n"
+    "until then."};

@@ -31,8 +31,6 @@ bool corpus_on_progress(void *ctx, int64_t done, int64_t total);
  */
 void corpus_end_progress(struct progress *p, err_code rc, int64_t n, const char *what,
                          const char *rest);
-/* "" for one, else "s". */
-const char *plural(int64_t n);
 /* Text that a model or a stranger wrote, without the control characters that could steer the
  * terminal. */
 void print_text(const char *text);

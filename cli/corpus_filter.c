@@ -32,9 +32,6 @@ struct args {
     bool json;
 };
 
-static const char *const words[FILTER_N] = {"with mixed languages", "with a long paragraph",
-                                            "with a code block", "out of bounds"};
-
 /* Kinds of its own, and what else --select and the columns mean by a word. */
 static bool is_taken(const char *kind)
 {
@@ -81,8 +78,8 @@ static void print_rules(const struct args *a, const struct filter_summary *s)
         if (!any)
             printf("%lld trace%s\n", (long long)s->n_traces, plural(s->n_traces));
         any = true;
-        printf("  %-24s%10lld  %5.1f %%  (%lld new, %lld cleared)\n", words[r],
-               (long long)m->n_marked,
+        printf("  %-24s%10lld  %5.1f %%  (%lld new, %lld cleared)\n",
+               filter_kind((enum filter_rule)r), (long long)m->n_marked,
                s->n_traces ? 100.0 * (double)m->n_marked / (double)s->n_traces : 0,
                (long long)m->n_new, (long long)m->n_cleared);
     }

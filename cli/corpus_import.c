@@ -82,8 +82,8 @@ static void print_notes(const struct import_summary *s)
                  "the traces they had",
                  (long long)s->n_regold, plural(s->n_regold));
     if (s->n_no_gold)
-        log_info("%lld record%s without a gold answer: answers to them cannot be verified",
-                 (long long)s->n_no_gold, plural(s->n_no_gold));
+        log_info("%lld record%s without a gold answer: answers to %s cannot be verified",
+                 (long long)s->n_no_gold, plural(s->n_no_gold), s->n_no_gold == 1 ? "it" : "them");
 }
 
 static err_code import_all(struct corpus *c, const struct cli_strs *files,

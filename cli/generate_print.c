@@ -1,4 +1,5 @@
 #include "cli/generate_print.h"
+#include "cli/cli.h"
 
 #include "core/base/json.h"
 
@@ -84,7 +85,7 @@ static void print_cost(const struct generate_summary *s)
 void generate_print_text(const struct generate_options *o, const struct generate_summary *s)
 {
     const char *most = o->until_good ? "at most " : "";
-    printf("%lld traces made", (long long)s->n_made);
+    printf("%lld trace%s made", (long long)s->n_made, plural(s->n_made));
     if (s->n_made && s->seconds > 0)
         printf(" in %.1f s", s->seconds);
     if (s->n_tokens && s->seconds > 0)
@@ -96,12 +97,13 @@ void generate_print_text(const struct generate_options *o, const struct generate
     if (s->n_made)
         print_marks(s);
     if (o->until_good)
-        printf("%lld of %lld prompts have %lld good traces\n", (long long)s->n_satisfied,
-               (long long)s->n_prompts, (long long)o->until_good);
+        printf("%lld of %lld prompts have %lld good trace%s\n", (long long)s->n_satisfied,
+               (long long)s->n_prompts, (long long)o->until_good, plural(o->until_good));
     if (s->cost_usd >= 0 && !o->teacher)
         print_cost(s);
     if (s->n_failed || s->n_abandoned || (s->n_missing && !o->until_good))
-        printf("%s%lld samples are missing", most, (long long)s->n_missing);
+        printf("%s%lld sample%s missing", most, (long long)s->n_missing,
+               s->n_missing == 1 ? " is" : "s are");
     else
         return;
     if (s->n_failed)

@@ -56,8 +56,8 @@ int main(int argc, char **argv)
     struct nearest near = {argv[1], strlen(argv[1])};
     for (const struct command *const *c = cli_commands; *c; c++)
         nearest_try(&near, (*c)->name);
-    fprintf(stderr, "decant: there is no command \"%s\"%s%s%s; decant --help lists them\n", argv[1],
+    fprintf(stderr, "decant: there is no command \"%s\"%s%s%s decant --help lists them\n", argv[1],
             near.best ? "; did you mean \"" : "", near.best ? near.best : "",
-            near.best ? "\"?" : "");
+            near.best ? "\"?" : ";");
     return CLI_USAGE;
 }

@@ -74,7 +74,8 @@ static void add_health(struct http_run *r, char *text, size_t size)
     if (r->n_endpoints > 1)
         add(text, size, ", %d of %d endpoints", n_well, r->n_endpoints);
     if (n_failures)
-        add(text, size, ", %lld failed tries", (long long)n_failures);
+        add(text, size, ", %lld failed %s", (long long)n_failures,
+            n_failures == 1 ? "try" : "tries");
 }
 
 /* Nothing has come for a while: why, as far as that is known. */
@@ -156,15 +157,17 @@ void tell_model(struct http_run *r, const struct http_answer *a)
 static void tell_endpoint(const struct http_endpoint_stats *s)
 {
     char text[700] = "";
-    add(text, sizeof text, "%s: %lld answers", s->url, (long long)s->n_traces);
+    add(text, sizeof text, "%s: %lld answer%s", s->url, (long long)s->n_traces,
+        s->n_traces == 1 ? "" : "s");
     if (s->seconds > 0 && s->n_completion_tokens)
         add(text, sizeof text, ", %.0f tokens/s a stream",
             (double)s->n_completion_tokens / s->seconds);
     if (s->n_rate_limited)
-        add(text, sizeof text, ", %lld times rate limited", (long long)s->n_rate_limited);
+        add(text, sizeof text, ", %lld time%s rate limited", (long long)s->n_rate_limited,
+            s->n_rate_limited == 1 ? "" : "s");
     if (s->n_failures)
-        add(text, sizeof text, ", %lld tries failed; the last: %s", (long long)s->n_failures,
-            after_url(s->last_message, s->url));
+        add(text, sizeof text, ", %lld %s failed; the last: %s", (long long)s->n_failures,
+            s->n_failures == 1 ? "try" : "tries", after_url(s->last_message, s->url));
     log_info("%s", text);
 }
 

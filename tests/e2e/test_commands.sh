@@ -51,9 +51,9 @@ expect 2 "--prompt is given twice" $decant chat --model $teacher --prompt a --pr
 expect 2 "--json is given twice" $decant eval --json --json
 # a slip in a word, and the beginning of one
 expect 2 'no command "corpos"; did you mean "corpus"?' $decant corpos
-expect 2 'did you mean "generate-traces"?' $decant generate
+expect 2 'did you mean "generate-traces"? decant --help' $decant generate
 expect 2 "is not an option of this command; did you mean --prompts?" $decant generate-traces --promts=x
-expect 2 "did you mean --samples?" $decant eval --sampels 3
+expect 2 "did you mean --samples? see decant" $decant eval --sampels 3
 expect 2 "did you mean --type?" $decant quantize-and-export --typ q4_0
 expect 2 "did you mean --temperature?" $decant chat --temp 1
 expect 2 "is not an option of this command; see decant chat" $decant chat --quux 1
@@ -107,7 +107,7 @@ grep -q '"traces":0,"there":64' "$dir/out" || fail "merged $(cat "$dir/out")"
 expect 0 "" $decant corpus merge --corpus "$dir/all.db" --from "$dir/c.db" --from "$dir/again.db"
 [ "$(sqlite3 "$dir/all.db" 'select count(*), sum(good) from v_traces')" = \
     "$(sqlite3 "$dir/c.db" 'select count(*), sum(good) from v_traces')" ] || fail "merge differs"
-expect 2 'did you mean "stats"' $decant corpus stat --corpus "$dir/c.db"
+expect 2 'did you mean "stats"? decant corpus --help' $decant corpus stat --corpus "$dir/c.db"
 # what is no export stays, whatever it is; an older export goes
 cp "$dir/c.db" "$dir/kept.db"
 for out in kept.db train.jsonl; do
