@@ -8,7 +8,8 @@ printf '%s\n' '{"question": "1+1?", "answer": "1+1=2\n#### 2"}' '{"prompt": "2+2
 db=$dir/c.db
 "$DECANT" corpus import --corpus "$db" --prompts "$dir/p.jsonl" | grep -q '2 records read, 2 new prompts'
 sqlite3 "$db" "PRAGMA foreign_keys = ON;
-INSERT INTO requests VALUES (1, 't', '2026', '{\"teacher\":\"t\",\"temperature\":0.6}');
+INSERT INTO requests VALUES (1, 'deepseek-reasoner', '2026',
+                             '{\"teacher\":\"deepseek-reasoner\",\"temperature\":0.6}');
 INSERT INTO traces (prompt_id, request_id, sample_index, finish_reason, n_completion_tokens, created_at,
                     program, lossy, answer, reasoning)
 VALUES (1, 1, 0, 'stop', 9, '2026', 'x', 0, '\\boxed{2}', 'one and one'),
