@@ -1,8 +1,9 @@
 /* Inside the answer checker: are two trees of notation the same answer?
  *
  * answer_same.c compares values: exactly, else in floating point at several points. answer_region.c
- * reads intervals and inequalities as sets of real numbers. answer_tree.c decides by kind and
- * compares lists, tuples, matrices and equations through the other two. */
+ * reads intervals and inequalities as sets of real numbers. answer_lists.c compares lists, sets,
+ * tuples and matrices element by element. answer_tree.c decides by kind, and compares units, ratios
+ * and equations through the others. */
 #ifndef DECANT_DATASET_ANSWER_TREE_H
 #define DECANT_DATASET_ANSWER_TREE_H
 
@@ -36,6 +37,54 @@ static inline struct part part_at(struct part p, uint16_t node)
     return (struct part){p.t, node, p.signs};
 }
 
+static inline enum answer_verdict part_unknown(struct matcher *m, const char *why)
+{
+    m->why = why;
+    return ANSWER_UNKNOWN;
+}
+
+static inline enum answer_verdict part_wrong(struct matcher *m, const char *why)
+{
+    m->why = why;
+    return ANSWER_WRONG;
+}
+
+static inline enum answer_verdict part_correct(struct matcher *m)
+{
+    m->why = "equal";
+    return ANSWER_CORRECT;
+}
+
+static inline int part_kind(struct part p)
+{
+    return part_node(p)->kind;
+}
+
+static inline bool part_is_set(struct part p)
+{
+    return part_kind(p) == EXPR_SEQUENCE && (part_node(p)->open == '{' || !part_node(p)->open);
+}
+
+static inline bool part_is_tuple(struct part p)
+{
+    return part_kind(p) == EXPR_SEQUENCE && !part_is_set(p);
+}
+
+static inline bool part_is_capital(struct part p)
+{
+    uint32_t name = part_node(p)->name;
+    return part_kind(p) == EXPR_VARIABLE && name >= 'A' && name <= 'J';
+}
+
+/* Values that no expression can equal. */
+static inline bool part_is_structure(struct part p)
+{
+    int kind = part_kind(p);
+    return kind == EXPR_SEQUENCE || kind == EXPR_JOIN || kind == EXPR_MATRIX ||
+           kind == EXPR_WITHOUT || kind == EXPR_SUCH_THAT ||
+           (kind == EXPR_CONSTANT && part_node(p)->op >= EXPR_REALS);
+}
+
 /* The i-th child; node 0 when there is none. */
 struct part part_child(struct part p, int i);
 int part_n_children(struct part p);
@@ -45,6 +94,19 @@ unsigned part_signs(struct part p);
 
 /* Compares two parts of any kind; a is the given one, b the gold one. */
 enum answer_verdict part_compare(struct matcher *m, struct part a, struct part b);
+
+/* ---- answer_lists.c ---- */
+
+/* Lists, sets and statements with "or": in no order, unless their names give one. */
+enum answer_verdict part_lists(struct matcher *m, struct part a, struct part b);
+enum answer_verdict part_list_to_tuple(struct matcher *m, struct part list, struct part tuple);
+/* Their children in order. */
+enum answer_verdict part_children(struct matcher *m, struct part a, struct part b);
+enum answer_verdict part_tuples(struct matcher *m, struct part a, struct part b);
+enum answer_verdict part_matrices(struct matcher *m, struct part a, struct part b);
+/* "(x + 1)/(x - 2), x \ne 2": the expression, without the values that its variable does not take;
+ * node 0: p is something else. */
+struct part part_restricted(struct part p);
 
 /* ---- answer_same.c ---- */
 
