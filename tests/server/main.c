@@ -103,6 +103,10 @@ static void run(struct MHD_Daemon *d)
             MHD_resume_connection(pop_sleeper()->connection);
         MHD_run(d);
     }
+    /* Answers whose reader has gone are in the ledger also when their server did not see that yet. */
+    while (n_sleepers)
+        MHD_resume_connection(pop_sleeper()->connection);
+    MHD_stop_daemon(d);
     ledger_flush();
 }
 
@@ -343,5 +347,5 @@ int main(int argc, char **argv)
     printf("http://127.0.0.1:%d/v1\n", MHD_get_daemon_info(d, MHD_DAEMON_INFO_BIND_PORT)->port);
     fflush(stdout);
     run(d);
-    _exit(0); /* stopping the daemon would wait for connections that are asleep */
+    return 0;
 }
