@@ -153,24 +153,27 @@ static err_code run_experts(const struct moe *m, const struct pass *p, const str
     const struct teacher_config *c = p->cfg;
     struct device *d = p->dev;
     struct tensor in, gate, up, y;
-    err_code rc = arena_2d(p->arena, &in, pl->n, c->n_hidden, e);
-    if (rc || (rc = arena_2d(p->arena, &gate, pl->n, c->n_expert_ff, e)) ||
-        (rc = arena_2d(p->arena, &up, pl->n, c->n_expert_ff, e)) ||
-        (rc = arena_2d(p->arena, &y, pl->n, c->n_hidden, e)))
+    int64_t most = 0;
+    for (int64_t i = 0; i < c->n_experts; i++)
+        most = pl->first[i + 1] - pl->first[i] > most ? pl->first[i + 1] - pl->first[i] : most;
+    err_code rc = arena_2d(p->arena, &in, most, c->n_hidden, e);
+    if (rc || (rc = arena_2d(p->arena, &gate, most, c->n_expert_ff, e)) ||
+        (rc = arena_2d(p->arena, &up, most, c->n_expert_ff, e)) ||
+        (rc = arena_2d(p->arena, &y, most, c->n_hidden, e)))
         return rc;
-    d->gather_rows(d, &in, h, pl->rows, pl->n);
     for (int64_t i = 0; i < c->n_experts; i++) {
         int64_t at = pl->first[i], n = pl->first[i + 1] - at;
         if (!n)
             continue;
-        struct tensor xi = tensor_rows_view(&in, at, n), gi = tensor_rows_view(&gate, at, n);
-        struct tensor ui = tensor_rows_view(&up, at, n), yi = tensor_rows_view(&y, at, n);
+        struct tensor xi = tensor_rows_view(&in, 0, n), gi = tensor_rows_view(&gate, 0, n);
+        struct tensor ui = tensor_rows_view(&up, 0, n), yi = tensor_rows_view(&y, 0, n);
+        d->gather_rows(d, &xi, h, pl->rows + at, n);
         d->matmul(d, &gi, &xi, &m->experts[i].gate, NULL, MATMUL_ROWWISE);
         d->matmul(d, &ui, &xi, &m->experts[i].up, NULL, MATMUL_ROWWISE);
         d->swiglu(d, &gi, &gi, &ui);
         d->matmul(d, &yi, &gi, &m->experts[i].down, NULL, MATMUL_ROWWISE);
+        d->scatter_add_rows(d, x, &yi, pl->rows + at, pl->weights + at, n);
     }
-    d->scatter_add_rows(d, x, &y, pl->rows, pl->weights, pl->n);
     return ERR_OK;
 }
 

@@ -390,6 +390,23 @@ static void test_a_broken_vector_fails(void **state)
 
 /* All 256 values of E4M3 and all f16 and bf16 patterns, converted as the portable reference does.
  */
+/* rows of n elements, row_bytes apart, to rows of n + 1 floats, times 0.7. */
+static void check_conversion(const struct cpu_kernels *k, enum dtype t, const void *src,
+                             int64_t row_bytes, int64_t rows, int64_t n, float *got, float *want)
+{
+    k->to_f32(t, src, row_bytes, got, n + 1, rows, n, 0.7f);
+    for (int64_t i = 0; i < rows; i++) {
+        dtype_to_f32(t, (const char *)src + i * row_bytes, want, (size_t)n);
+        for (int64_t j = 0; j < n; j++) {
+            float x = got[i * (n + 1) + j], y = want[j] * 0.7f;
+            if (isnan(y) ? !isnan(x) : memcmp(&x, &y, 4) != 0)
+                fail_msg("%s, row %lld of %lld, %lld of %lld: %a, expected %a (%s)",
+                         dtype_info(t)->name, (long long)i, (long long)rows, (long long)j,
+                         (long long)n, (double)x, (double)y, k->name);
+        }
+    }
+}
+
 static void test_conversion_is_exact(void **state)
 {
     (void)state;
@@ -406,14 +423,14 @@ static void test_conversion_is_exact(void **state)
         static const enum dtype types[] = {DT_F16, DT_BF16, DT_F8_E4M3};
         for (int t = 0; t < 3; t++) {
             const void *src = types[t] == DT_F8_E4M3 ? (void *)byte : (void *)half;
-            size_t len = types[t] == DT_F8_E4M3 ? 259 : 65533;
-            k[i]->to_f32(types[t], src, got, len, 1);
-            dtype_to_f32(types[t], src, want, len);
-            for (size_t j = 0; j < len; j++)
-                if (isnan(want[j]) ? !isnan(got[j]) : memcmp(&got[j], &want[j], 4) != 0)
-                    fail_msg("%s %zu: %a, expected %a (%s)", dtype_info(types[t])->name, j,
-                             (double)got[j], (double)want[j], k[i]->name);
+            int64_t len = types[t] == DT_F8_E4M3 ? 259 : 65533;
+            check_conversion(k[i], types[t], src, 0, 1, len, got, want);
         }
+        /* FP8 without a NaN among all, and with one in the first or the last row */
+        for (int64_t len = 1; len <= 122; len++)
+            check_conversion(k[i], DT_F8_E4M3, byte, 1, 5, len, got, want);
+        check_conversion(k[i], DT_F8_E4M3, byte + 120, 1, 8, 64, got, want);
+        check_conversion(k[i], DT_F8_E4M3, byte + 128, 64, 2, 64, got, want);
     }
     mem_free(half);
     mem_free(got);

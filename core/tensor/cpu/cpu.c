@@ -167,38 +167,38 @@ void cpu_split(int n_threads, int64_t n, int64_t unit, cpu_body *body, const voi
     }
 }
 
-/* n columns of one row at src, of which `left` have the scale *s, and each scale_cols more the
- * next. */
-static void scaled_part(const struct cpu_kernels *k, const struct tensor *w, const char *src,
-                        const float *s, int64_t left, int64_t n, float *dst)
+/* n columns of `rows` rows at src, of which the first `left` columns have the scale *s, and each
+ * scale_cols more the next. */
+static void scaled_rows(const struct cpu_kernels *k, const struct tensor *w, const char *src,
+                        const float *s, int64_t left, int64_t rows, int64_t n, float *dst,
+                        int64_t ld)
 {
     for (; n > left; left = w->scale_cols) {
-        k->to_f32(w->dtype, src, dst, (size_t)left, *s++);
+        k->to_f32(w->dtype, src, w->ld, dst, ld, rows, left, *s++);
         src += left; /* only FP8 has scales: a byte each */
         dst += left;
         n -= left;
     }
-    k->to_f32(w->dtype, src, dst, (size_t)n, *s);
+    k->to_f32(w->dtype, src, w->ld, dst, ld, rows, n, *s);
 }
 
 void cpu_rows_part(const struct cpu_kernels *k, const struct tensor *w, int64_t i, int64_t rows,
                    int64_t c, int64_t n, float *dst, int64_t ld)
 {
-    int64_t row_bytes = w->ld * dtype_info(w->dtype)->block_bytes;
-    const char *src = (const char *)w->data + i * row_bytes + c * dtype_info(w->dtype)->block_bytes;
+    int64_t size = dtype_info(w->dtype)->block_bytes, row_bytes = w->ld * size;
+    const char *src = (const char *)w->data + i * row_bytes + c * size;
     if (!w->scale) {
-        for (; rows > 0; rows--, src += row_bytes, dst += ld)
-            k->to_f32(w->dtype, src, dst, (size_t)n, 1);
+        k->to_f32(w->dtype, src, row_bytes, dst, ld, rows, n, 1);
         return;
     }
     int64_t stripe = (i + w->scale_row0) / w->scale_rows, column = c / w->scale_cols;
-    int64_t next = (stripe + 1) * w->scale_rows - w->scale_row0; /* the first row of the next */
+    int64_t in_stripe = (stripe + 1) * w->scale_rows - w->scale_row0 - i;
     const float *s = w->scale + stripe * w->scale_ld + column;
-    for (int64_t last = i + rows; i < last; i++, src += row_bytes, dst += ld) {
-        if (i == next) {
-            s += w->scale_ld;
-            next += w->scale_rows;
-        }
-        scaled_part(k, w, src, s, (column + 1) * w->scale_cols - c, n, dst);
+    for (; rows > 0; in_stripe = w->scale_rows, s += w->scale_ld) {
+        int64_t m = rows < in_stripe ? rows : in_stripe;
+        scaled_rows(k, w, src, s, (column + 1) * w->scale_cols - c, m, n, dst, ld);
+        src += m * row_bytes;
+        dst += m * ld;
+        rows -= m;
     }
 }

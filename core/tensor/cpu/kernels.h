@@ -16,8 +16,9 @@ struct cpu_kernels {
     const char *name;
     int lanes;
 
-    /* dst = src * scale for n F32, F16, BF16 or F8_E4M3 elements (others: dtype_to_f32's). */
-    void (*to_f32)(enum dtype t, const void *src, float *dst, size_t n, float scale);
+    /* dst[rows,n] = src * scale, of F32, F16, BF16 or F8_E4M3; src's rows stand row_bytes apart. */
+    void (*to_f32)(enum dtype t, const void *src, int64_t row_bytes, float *dst, int64_t ld,
+                   int64_t rows, int64_t n, float scale);
 
     /* y[m,n] = x[m,k] . w[n,k]^T. Lane l of an element sums the products of columns l, l + lanes,
      * ... in order; the lanes fold as a tree: the same for every m and n. A sum over more columns
@@ -25,12 +26,10 @@ struct cpu_kernels {
      * one with SUM_LAST; SUM_WHOLE needs no acc. */
     void (*nt)(int64_t m, int64_t n, int64_t k, const float *x, int64_t ld_x, const float *w,
                int64_t ld_w, float *y, int64_t ld_y, float *acc, unsigned part);
-    /* The same sums, to the bit, for F16, BF16 and F8_E4M3 weights as they are: faster than
-     * conversion first when m is small. scales: those of the n rows' one stripe, for each
-     * scale_cols (a multiple of lanes) columns, or NULL. add: y +=. */
+    /* The same sums, to the bit, for F16 and BF16 weights as they are: faster than conversion first
+     * when m is small. add: y +=. */
     void (*nt_weights)(int64_t m, int64_t n, int64_t k, const float *x, int64_t ld_x, enum dtype t,
-                       const void *w, int64_t row_bytes, const float *scales, int64_t scale_cols,
-                       float *y, int64_t ld_y, bool add);
+                       const void *w, int64_t row_bytes, float *y, int64_t ld_y, bool add);
     /* c[m,n] = (add: +=) a[m,k] . b[k,n], a's element (i, p) at a[i * rs_a + p * cs_a]; each
      * element is one chain of fused multiply-adds in order of p. */
     void (*nn)(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs_a, int64_t cs_a,

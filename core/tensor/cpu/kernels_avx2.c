@@ -58,6 +58,25 @@ INLINE vf v_load_f8(const uint8_t *p)
     return _mm256_cvtph_ps(_mm_or_si128(h, _mm_and_si128(nan, _mm_set1_epi16(0x7E00))));
 }
 
+/* Two vectors of them, a NaN as 480 / F8_FACTOR; *top gathers twice each byte, which only NaNs
+ * bring to 0xFE. */
+#define V_F8_PAIR
+typedef __m128i v_bytes;
+INLINE void v_f8_pair(const uint8_t *p, vf *a, vf *b, v_bytes *top)
+{
+    v_bytes all = _mm_loadu_si128((const __m128i *)p);
+    *top = _mm_max_epu8(*top, _mm_add_epi8(all, all));
+    __m256i h = _mm256_slli_epi16(_mm256_cvtepi8_epi16(all), 7);
+    h = _mm256_and_si256(h, _mm256_set1_epi16((short)0xBF80));
+    *a = _mm256_cvtph_ps(_mm256_castsi256_si128(h));
+    *b = _mm256_cvtph_ps(_mm256_extracti128_si256(h, 1));
+}
+
+INLINE bool v_f8_nan(v_bytes top)
+{
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(top, _mm_set1_epi8((char)0xFE))) != 0;
+}
+
 #define KERNELS_NAME "avx2"
 #include "core/tensor/cpu/kernels_body.h"
 

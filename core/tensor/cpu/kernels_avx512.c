@@ -93,22 +93,23 @@ INLINE vf v_load_f8(const uint8_t *p)
     return _mm512_cvtph_ps(_mm256_mask_blend_epi16(nan, h, _mm256_set1_epi16(0x7E00)));
 }
 
-/* 64 of them times by to dst; false, and nothing done, where one is NaN. */
-#define V_F8_BLOCK 64
-INLINE bool v_f8_block(const uint8_t *src, float *dst, vf by)
+/* Two vectors of them, a NaN as 480 / F8_FACTOR; *top gathers twice each byte, which only NaNs
+ * bring to 0xFE. */
+#define V_F8_PAIR
+typedef __m256i v_bytes;
+INLINE void v_f8_pair(const uint8_t *p, vf *a, vf *b, v_bytes *top)
 {
-    __m512i all = _mm512_loadu_si512(src);
-    if (_mm512_cmpeq_epi8_mask(_mm512_add_epi8(all, all), _mm512_set1_epi8((char)0xFE)))
-        return false;
-#pragma GCC unroll 2
-    for (int i = 0; i < V_F8_BLOCK; i += 32) {
-        __m256i half = _mm256_loadu_si256((const __m256i *)(src + i));
-        __m512i h = _mm512_slli_epi16(_mm512_cvtepi8_epi16(half), 7);
-        h = _mm512_and_si512(h, _mm512_set1_epi16((short)0xBF80));
-        v_store(dst + i, _mm512_cvtph_ps(_mm512_castsi512_si256(h)) * by);
-        v_store(dst + i + 16, _mm512_cvtph_ps(_mm512_extracti64x4_epi64(h, 1)) * by);
-    }
-    return true;
+    v_bytes all = _mm256_loadu_si256((const __m256i *)p);
+    *top = _mm256_max_epu8(*top, _mm256_add_epi8(all, all));
+    __m512i h = _mm512_slli_epi16(_mm512_cvtepi8_epi16(all), 7);
+    h = _mm512_and_si512(h, _mm512_set1_epi16((short)0xBF80));
+    *a = _mm512_cvtph_ps(_mm512_castsi512_si256(h));
+    *b = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(h, 1));
+}
+
+INLINE bool v_f8_nan(v_bytes top)
+{
+    return _mm256_cmpeq_epi8_mask(top, _mm256_set1_epi8((char)0xFE)) != 0;
 }
 
 #define KERNELS_NAME "avx512"

@@ -14,47 +14,67 @@ INLINE vf load_as_f32(enum dtype t, const void *src, size_t i)
     return (vf)(v << 16);
 }
 
-INLINE void convert(enum dtype t, const void *src, float *dst, size_t n, float scale)
+INLINE void convert(enum dtype t, const char *src, float *dst, int64_t n, float scale)
 {
-    size_t i = 0, size = (size_t)dtype_info(t)->block_bytes;
+    int64_t i = 0, size = dtype_info(t)->block_bytes;
     float by = t == DT_F8_E4M3 ? scale * F8_FACTOR : scale; /* a power of 2: the same rounding */
-    while (i + LANES <= n) {
-        size_t end = n;
-#ifdef V_F8_BLOCK
-        if (t == DT_F8_E4M3 && i + V_F8_BLOCK <= n) {
-            end = i + V_F8_BLOCK;
-            if (v_f8_block((const uint8_t *)src + i, dst + i, v_set1(by)))
-                i = end;
-        }
-#endif
-        for (; i + LANES <= end; i += LANES)
-            v_store(dst + i, load_as_f32(t, src, i) * by);
-    }
+    for (; i + LANES <= n; i += LANES)
+        v_store(dst + i, load_as_f32(t, src, (size_t)i) * by);
     if (i < n)
-        dtype_to_f32(t, (const char *)src + i * size, dst + i, n - i);
+        dtype_to_f32(t, src + i * size, dst + i, (size_t)(n - i));
     for (; i < n; i++)
         dst[i] *= scale;
 }
 
-static void to_f32(enum dtype t, const void *src, float *dst, size_t n, float scale)
+INLINE void convert_rows(enum dtype t, const char *src, int64_t row_bytes, float *dst, int64_t ld,
+                         int64_t rows, int64_t n, float scale)
 {
+    for (int64_t i = 0; i < rows; i++)
+        convert(t, src + i * row_bytes, dst + i * ld, n, scale);
+}
+
+#ifdef V_F8_PAIR
+/* n a multiple of 2 * LANES; false where one is NaN, which then is not one in dst. */
+INLINE bool convert_f8(const uint8_t *src, int64_t row_bytes, float *dst, int64_t ld, int64_t rows,
+                       int64_t n, float scale)
+{
+    v_bytes top = {0};
+    vf a, b, by = v_set1(scale * F8_FACTOR);
+    for (int64_t i = 0; i < rows; i++, src += row_bytes, dst += ld) {
+        for (int64_t j = 0; j < n; j += 2 * LANES) {
+            v_f8_pair(src + j, &a, &b, &top);
+            v_store(dst + j, a * by);
+            v_store(dst + j + LANES, b * by);
+        }
+    }
+    return !v_f8_nan(top);
+}
+#endif
+
+static void to_f32(enum dtype t, const void *src, int64_t row_bytes, float *dst, int64_t ld,
+                   int64_t rows, int64_t n, float scale)
+{
+    const char *from = src;
     switch (t) {
     case DT_F16:
-        convert(DT_F16, src, dst, n, scale);
+        convert_rows(DT_F16, from, row_bytes, dst, ld, rows, n, scale);
         break;
     case DT_BF16:
-        convert(DT_BF16, src, dst, n, scale);
+        convert_rows(DT_BF16, from, row_bytes, dst, ld, rows, n, scale);
         break;
-    case DT_F8_E4M3:
-        convert(DT_F8_E4M3, src, dst, n, scale);
+    case DT_F8_E4M3: {
+        int64_t done = 0;
+#ifdef V_F8_PAIR
+        done = n / (2 * LANES) * (2 * LANES);
+        if (!convert_f8(src, row_bytes, dst, ld, rows, done, scale))
+            done = 0;
+#endif
+        if (done < n)
+            convert_rows(DT_F8_E4M3, from + done, row_bytes, dst + done, ld, rows, n - done, scale);
         break;
-    case DT_F32:
-        convert(DT_F32, src, dst, n, scale);
-        break;
+    }
     default:
-        dtype_to_f32(t, src, dst, n);
-        for (size_t i = 0; scale != 1 && i < n; i++)
-            dst[i] *= scale;
+        convert_rows(DT_F32, from, row_bytes, dst, ld, rows, n, scale);
     }
 }
 
@@ -218,34 +238,28 @@ struct ntw_args {
     int64_t ld_x;
     const char *w;
     int64_t row_bytes;
-    const float *scales;
-    int64_t scale_cols;
     float *y;
     int64_t ld_y;
     bool add;
 };
 
 /* Up to LANES elements from column p on, 0 past the last. */
-INLINE vf load_weights(enum dtype t, const char *row, int64_t p, int64_t left, vf by)
+INLINE vf load_weights(enum dtype t, const char *row, int64_t p, int64_t left)
 {
-    char last[4 * LANES] = {0};
-    if (left < LANES) {
-        size_t size = (size_t)dtype_info(t)->block_bytes;
-        memcpy(last, row + p * (int64_t)size, (size_t)left * size);
-        row = last;
-        p = 0;
-    }
-    vf v = load_as_f32(t, row, (size_t)p);
-    return t == DT_F8_E4M3 ? v * by : v;
+    uint16_t last[LANES] = {0};
+    if (left >= LANES)
+        return load_as_f32(t, row, (size_t)p);
+    memcpy(last, row + 2 * p, 2 * (size_t)left);
+    return load_as_f32(t, last, 0);
 }
 
 INLINE void ntw_step(const enum dtype t, const int m, const int n, const struct ntw_args *a,
-                     vf s[4][4], int64_t p, int64_t left, vf by)
+                     vf s[4][4], int64_t p, int64_t left)
 {
     vf wv[4];
 #pragma GCC unroll 4
     for (int j = 0; j < n; j++)
-        wv[j] = load_weights(t, a->w + j * a->row_bytes, p, left, by);
+        wv[j] = load_weights(t, a->w + j * a->row_bytes, p, left);
 #pragma GCC unroll 4
     for (int i = 0; i < m; i++) {
         const float *x = a->x + i * a->ld_x + p;
@@ -264,15 +278,11 @@ INLINE void ntw_tile(const enum dtype t, const int m, const int n, const struct 
 #pragma GCC unroll 4
         for (int j = 0; j < n; j++)
             s[i][j] = (vf){0};
-    int64_t segment = a->scales ? a->scale_cols : a->k;
-    for (int64_t c = 0; c < a->k; c += segment) {
-        int64_t end = c + segment < a->k ? c + segment : a->k, p = c;
-        vf by = v_set1((a->scales ? a->scales[c / segment] : 1) * F8_FACTOR);
-        for (; p + LANES <= end; p += LANES)
-            ntw_step(t, m, n, a, s, p, LANES, by);
-        if (p < end)
-            ntw_step(t, m, n, a, s, p, end - p, by);
-    }
+    int64_t p = 0;
+    for (; p + LANES <= a->k; p += LANES)
+        ntw_step(t, m, n, a, s, p, LANES);
+    if (p < a->k)
+        ntw_step(t, m, n, a, s, p, a->k - p);
     nt_reduce(m, n, s, a->y, a->ld_y, a->add);
 }
 
@@ -312,16 +322,13 @@ INLINE void ntw_columns(const enum dtype t, int64_t m, int64_t n, struct ntw_arg
 }
 
 static void nt_weights(int64_t m, int64_t n, int64_t k, const float *x, int64_t ld_x, enum dtype t,
-                       const void *w, int64_t row_bytes, const float *scales, int64_t scale_cols,
-                       float *y, int64_t ld_y, bool add)
+                       const void *w, int64_t row_bytes, float *y, int64_t ld_y, bool add)
 {
-    struct ntw_args a = {k, x, ld_x, w, row_bytes, scales, scale_cols, y, ld_y, add};
+    struct ntw_args a = {k, x, ld_x, w, row_bytes, y, ld_y, add};
     if (t == DT_F16)
         ntw_columns(DT_F16, m, n, &a);
-    else if (t == DT_BF16)
-        ntw_columns(DT_BF16, m, n, &a);
     else
-        ntw_columns(DT_F8_E4M3, m, n, &a);
+        ntw_columns(DT_BF16, m, n, &a);
 }
 
 /* ---- nn: up to 6 rows x NN_VECTORS vectors of columns at a time */

@@ -33,33 +33,12 @@ static void rowwise_rows(const struct cpu_kernels *k, struct tensor *y, const st
     }
 }
 
-/* Few rows of x repay no tile: weights are converted in registers, again for every 4 rows, which
- * for FP8 costs more than a tile from 5 rows on. */
-static bool convert_in_registers(const struct cpu_kernels *k, const struct tensor *w, int64_t rows)
+/* Few rows of x repay no tile of 16-bit weights, which one or two instructions convert in
+ * registers, again for every 4 rows. FP8 takes twice as many, and a tile pays from the first row
+ * on. */
+static bool convert_in_registers(const struct tensor *w, int64_t rows)
 {
-    if (w->dtype == DT_F8_E4M3)
-        return rows <= 4 && (!w->scale || w->scale_cols % k->lanes == 0);
     return rows <= 16 && (w->dtype == DT_F16 || w->dtype == DT_BF16);
-}
-
-static void few_rows(const struct cpu_kernels *k, struct tensor *y, const struct tensor *x,
-                     const struct tensor *w, int64_t first, int64_t last, bool add)
-{
-    int64_t cols = tensor_cols(x), row_bytes = w->ld * dtype_info(w->dtype)->block_bytes;
-    while (first < last) {
-        int64_t end = last;
-        const float *scales = NULL;
-        if (w->scale) { /* rows that share their scales */
-            int64_t stripe = (first + w->scale_row0) / w->scale_rows;
-            int64_t next = (stripe + 1) * w->scale_rows - w->scale_row0;
-            end = next < last ? next : last;
-            scales = w->scale + stripe * w->scale_ld;
-        }
-        k->nt_weights(tensor_rows(x), end - first, cols, x->data, x->ld, w->dtype,
-                      tensor_row(w, first), row_bytes, scales, w->scale_cols,
-                      (float *)y->data + first, y->ld, add);
-        first = end;
-    }
 }
 
 struct product {
@@ -74,8 +53,10 @@ struct product {
 static void product_columns(const void *ctx, int64_t first, int64_t last, int i)
 {
     const struct product *p = ctx;
-    if (p->few)
-        few_rows(p->k, p->y, p->x, p->w, first, last, p->add);
+    if (p->few && last > first)
+        p->k->nt_weights(tensor_rows(p->x), last - first, tensor_cols(p->x), p->x->data, p->x->ld,
+                         p->w->dtype, tensor_row(p->w, first), 2 * p->w->ld,
+                         (float *)p->y->data + first, p->y->ld, p->add);
     else if (last > first)
         rowwise_rows(p->k, p->y, p->x, p->w, first, last, p->add, p->scratch + i * p->part);
 }
@@ -84,7 +65,7 @@ void cpu_matmul_rowwise(struct device *d, struct tensor *y, const struct tensor 
                         const struct tensor *w, unsigned flags)
 {
     struct product p = {cpu_kernels_of(d), y, x, w, flags & MATMUL_ADD, false, NULL, 0};
-    p.few = convert_in_registers(p.k, w, tensor_rows(x));
+    p.few = convert_in_registers(w, tensor_rows(x));
     p.scratch = cpu_scratch_parts(d, N_TILE * (K_TILE + T_TILE * p.k->lanes), &p.part);
     cpu_split(cpu_threads(d, tensor_n(w) * tensor_rows(x)), tensor_rows(w), N_TILE, product_columns,
               &p);
