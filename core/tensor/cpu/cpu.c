@@ -40,7 +40,9 @@ static void cpu_zero(struct device *d, void *p, size_t bytes)
 
 static void cpu_close(struct device *d)
 {
-    mem_free(((struct cpu *)d)->scratch);
+    struct cpu *c = (struct cpu *)d;
+    mem_free(c->scratch.p);
+    mem_free(c->angles.room.p);
     mem_free(d);
 }
 
@@ -109,17 +111,21 @@ err_code cpu_open(int n_threads, struct device **out, struct err *e)
     return cpu_open_with(k[0], n_threads, out, e);
 }
 
+void *cpu_room(struct cpu_room *r, size_t bytes)
+{
+    if (bytes > r->bytes) {
+        mem_free(r->p);
+        r->p = mem_new(bytes, 1, NULL);
+        if (!r->p)
+            abort();
+        r->bytes = bytes;
+    }
+    return r->p;
+}
+
 void *cpu_scratch(struct device *d, size_t bytes)
 {
-    struct cpu *c = (struct cpu *)d;
-    if (bytes > c->scratch_bytes) {
-        mem_free(c->scratch);
-        c->scratch = mem_new(bytes, 1, NULL);
-        if (!c->scratch)
-            abort();
-        c->scratch_bytes = bytes;
-    }
-    return c->scratch;
+    return cpu_room(&((struct cpu *)d)->scratch, bytes);
 }
 
 float *cpu_scratch_parts(struct device *d, int64_t floats, int64_t *part_floats)

@@ -16,15 +16,32 @@ err_code cpu_open_with(const struct cpu_kernels *k, int n_threads, struct device
                        struct err *e);
 
 /* ---- within cpu/ */
+struct cpu_room {
+    void *p;
+    size_t bytes;
+};
+
+/* rope.c's angles of the last call; 0 rows: none. */
+struct cpu_angles {
+    int64_t rows, n_dims;
+    float scale;
+    float *cos_sin, *inv_freq;
+    int32_t *pos;
+    struct cpu_room room;
+};
+
 struct cpu {
     struct device d; /* first: a struct device * is a struct cpu * */
     const struct cpu_kernels *k;
-    char *scratch;
-    size_t scratch_bytes;
+    struct cpu_room scratch;
+    struct cpu_angles angles;
 };
 
-/* Scratch of at least `bytes`, 64-byte aligned, valid until the next call; aborts when memory is
- * short. */
+/* Memory of at least `bytes`, 64-byte aligned; what was in it is lost when it has to grow. Aborts
+ * when memory is short. */
+void *cpu_room(struct cpu_room *r, size_t bytes);
+
+/* The device's scratch, valid until the next call. */
 void *cpu_scratch(struct device *d, size_t bytes);
 /* The same in one part for each thread; *part_floats is how far they stand apart. */
 float *cpu_scratch_parts(struct device *d, int64_t floats, int64_t *part_floats);

@@ -1,4 +1,4 @@
-/* Operations on rows: embedding, norm, rotary positions, SwiGLU, moving rows about. */
+/* Operations on rows: embedding, norm, SwiGLU, moving rows about. */
 #include "core/tensor/cpu/cpu.h"
 #include "core/tensor/route.h"
 
@@ -118,55 +118,6 @@ void cpu_rmsnorm_grad(struct device *d, struct tensor *dx, struct tensor *dw,
     }
     for (int i = 0; i < n_threads; i++)
         k->axpy(dw->data, sums + i * cols, 1, cols);
-}
-
-static void rotate(float *head, const float *cos_sin, const struct rope *r)
-{
-    int64_t half = r->n_dims / 2, apart = r->mode == ROPE_HALF ? half : 1;
-    int64_t step = r->mode == ROPE_HALF ? 1 : 2;
-    for (int64_t i = 0; i < half; i++) {
-        float *a = head + i * step, *b = a + apart;
-        float c = cos_sin[i], s = cos_sin[half + i], u = *a, v = *b;
-        *a = u * c - v * s;
-        *b = v * c + u * s;
-    }
-}
-
-struct rotation {
-    const struct tensor *x;
-    const int32_t *pos;
-    int64_t n_heads, head_dim,
-        first; /* first: of a head's dimensions, where the rotated ones are */
-    const struct rope *r;
-    bool inverse;
-    float *scratch; /* [thread][part] */
-    int64_t part;
-};
-
-static void rope_rows(const void *ctx, int64_t first, int64_t last, int i)
-{
-    const struct rotation *o = ctx;
-    const struct rope *r = o->r;
-    int64_t half = r->n_dims / 2;
-    float *cos_sin = o->scratch + i * o->part;
-    for (int64_t t = first; t < last; t++) {
-        for (int64_t j = 0; j < half; j++) {
-            float angle = (float)o->pos[t] * r->inv_freq[j];
-            cos_sin[j] = r->scale * cosf(angle);
-            cos_sin[half + j] = r->scale * (o->inverse ? -sinf(angle) : sinf(angle));
-        }
-        for (int64_t h = 0; h < o->n_heads; h++)
-            rotate(cpu_row(o->x, t) + h * o->head_dim + o->first, cos_sin, r);
-    }
-}
-
-void cpu_rope(struct device *d, struct tensor *x, const int32_t *pos, int64_t n_heads,
-              int64_t head_dim, int64_t first, const struct rope *r, bool inverse)
-{
-    struct rotation o = {x, pos, n_heads, head_dim, first, r, inverse, NULL, 0};
-    o.scratch = cpu_scratch_parts(d, r->n_dims, &o.part);
-    cpu_split(cpu_threads(d, tensor_rows(x) * (n_heads + 8) * r->n_dims), tensor_rows(x), 1,
-              rope_rows, &o);
 }
 
 static void swiglu_rows(const void *ctx, int64_t first, int64_t last, int i)
