@@ -2,6 +2,8 @@
  * promises about operands that share memory. */
 #include "tests/tensor/util.h"
 
+#include <float.h>
+
 static const int64_t shapes[][2] = {{0, 5},  {1, 1},    {3, 17},   {17, 33},
                                     {5, 64}, {33, 257}, {70, 1000}};
 
@@ -104,6 +106,42 @@ static void test_rope(void **state)
     }
     mem_free(x.data);
     close_pair(&p);
+}
+
+/* exp as softmax has it, over its whole range and at the ends. */
+static void test_exp(void **state)
+{
+    (void)state;
+    const struct cpu_kernels *k[3];
+    int n = cpu_kernels_list(k);
+    enum { N = 200003 };
+    float *x = mem_new(N, sizeof *x, NULL), *y = mem_new(N, sizeof *y, NULL);
+    assert_non_null(x);
+    assert_non_null(y);
+    for (int i = 0; i < N; i++)
+        x[i] = -110 + 200 * (float)i / N;
+    x[0] = -INFINITY;
+    x[17] = NAN;
+    x[N - 18] = 88.72283f;
+    x[N - 17] = 1e30f;
+    x[N - 1] = INFINITY;
+    for (int v = 0; v < n; v++) {
+        memcpy(y, x, N * sizeof *y);
+        k[v]->softmax(y, 0, 1, N);
+        for (int i = 0; i < N; i++) {
+            double want = exp((double)x[i]);
+            float f = (float)want;
+            bool ok = isnan(x[i])   ? isnan(y[i])
+                      : isinf(f)    ? y[i] == f
+                      : f < FLT_MIN ? y[i] == 0
+                                    : fabs(y[i] - want) <= 0x1p-22 * want;
+            if (!ok)
+                fail_msg("exp(%.9g) is %.9g, not %.9g (%s)", (double)x[i], (double)y[i], want,
+                         k[v]->name);
+        }
+    }
+    mem_free(x);
+    mem_free(y);
 }
 
 static void test_swiglu(void **state)
@@ -320,9 +358,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rmsnorm),       cmocka_unit_test(test_rope),
-        cmocka_unit_test(test_swiglu),        cmocka_unit_test(test_moving_rows),
-        cmocka_unit_test(test_copy_converts), cmocka_unit_test(test_cross_entropy),
-        cmocka_unit_test(test_adamw),         cmocka_unit_test(test_sum_squares),
+        cmocka_unit_test(test_exp),           cmocka_unit_test(test_swiglu),
+        cmocka_unit_test(test_moving_rows),   cmocka_unit_test(test_copy_converts),
+        cmocka_unit_test(test_cross_entropy), cmocka_unit_test(test_adamw),
+        cmocka_unit_test(test_sum_squares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,6 +42,21 @@ INLINE vf v_sqrt(vf v)
     return _mm256_sqrt_ps(v);
 }
 
+INLINE vf v_max(vf a, vf b)
+{
+    return _mm256_max_ps(a, b);
+}
+
+INLINE vf v_min(vf a, vf b)
+{
+    return _mm256_min_ps(a, b);
+}
+
+INLINE vf v_scale2(vf y, vf n)
+{
+    return v_scale2_split(y, n);
+}
+
 INLINE vf v_load_f16(const uint16_t *p)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));

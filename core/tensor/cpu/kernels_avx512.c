@@ -77,6 +77,21 @@ INLINE vf v_sqrt(vf v)
     return _mm512_sqrt_ps(v);
 }
 
+INLINE vf v_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+
+INLINE vf v_min(vf a, vf b)
+{
+    return _mm512_min_ps(a, b);
+}
+
+INLINE vf v_scale2(vf y, vf n)
+{
+    return _mm512_scalef_ps(y, n);
+}
+
 INLINE vf v_load_f16(const uint16_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));

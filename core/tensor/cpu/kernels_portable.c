@@ -33,6 +33,21 @@ INLINE vf v_sqrt(vf v)
     return v;
 }
 
+INLINE vf v_max(vf a, vf b)
+{
+    return v_sel(a > b, a, b);
+}
+
+INLINE vf v_min(vf a, vf b)
+{
+    return v_sel(a < b, a, b);
+}
+
+INLINE vf v_scale2(vf y, vf n)
+{
+    return v_scale2_split(y, n);
+}
+
 INLINE vf v_load_f16(const uint16_t *p)
 {
     vf v;

@@ -1,6 +1,7 @@
 /* Vectors of LANES floats, for one instruction set: the file that includes this defines LANES first
- * and then v_fma, v_load_n, v_store_n, v_fold4, v_sqrt, v_load_f16 and v_load_f8 (whose values are
- * short of F8_FACTOR). */
+ * and then v_fma, v_load_n, v_store_n, v_fold4, v_sqrt, v_max and v_min (a > b ? a : b and a < b ?
+ * a : b, so b where either is NaN), v_scale2 (y * 2^n for a whole n in [-127, 130]), v_load_f16 and
+ * v_load_f8 (whose values are short of F8_FACTOR). */
 #include "core/tensor/cpu/kernels.h"
 
 #include <math.h>
@@ -27,6 +28,13 @@ INLINE vf v_set1(float x)
     return x - (vf){0};
 }
 
+/* y * 2^n, of integers; in two factors, since 2^128 is no float. */
+INLINE vf v_scale2_split(vf y, vf n)
+{
+    vi i = (vi)(n + 12582912.0f) - 0x4B400000, half = i >> 1;
+    return y * (vf)((half + 127) << 23) * (vf)((i - half + 127) << 23);
+}
+
 INLINE vf v_load(const float *p)
 {
     vf v;
@@ -43,12 +51,6 @@ INLINE void v_store(float *p, vf v)
 INLINE vf v_sel(vi mask, vf a, vf b)
 {
     return (vf)((mask & (vi)a) | (~mask & (vi)b));
-}
-
-/* b where a is NaN. */
-INLINE vf v_max(vf a, vf b)
-{
-    return v_sel(a > b, a, b);
 }
 
 INLINE vf v_abs(vf v)
