@@ -146,9 +146,10 @@ static err_code ours(const struct setup *s, const char *config, struct measured 
 static int theirs(const struct setup *s, const char *config, int n_threads, struct measured *m)
 {
     char command[600];
-    snprintf(command, sizeof command,
-             "\"${PYTHON:-python3}\" tests/bench/train_torch.py %s %lld %lld %d", config,
-             (long long)s->n_tokens, (long long)s->n_steps, n_threads);
+    snprintf(command, sizeof command, /* without what cpu_startup has set for ourselves */
+             "env -u GOMP_SPINCOUNT -u OPENBLAS_NUM_THREADS -u OPENBLAS_CORETYPE "
+             "\"${PYTHON:-python3}\" tests/bench/train_torch.py %s %lld %lld %d",
+             config, (long long)s->n_tokens, (long long)s->n_steps, n_threads);
     FILE *f = popen(command, "r");
     if (!f)
         return -1;

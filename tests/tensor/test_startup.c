@@ -27,6 +27,7 @@ static void openblas_uses_the_processor(void **state)
 {
     (void)state;
     assert_non_null(getenv("GOMP_SPINCOUNT"));
+    assert_int_equal(openblas_get_num_threads(), 1);
 #if defined(__x86_64__) && defined(__GNUC__)
     assert_null(cpu_blas_core(openblas_get_corename(), isa_avx512(), isa_avx2()));
 #endif
@@ -36,6 +37,8 @@ int main(int argc, char **argv)
 {
     (void)argc;
     unsetenv("OMP_WAIT_POLICY");
+    if (!getenv("GOMP_SPINCOUNT"))
+        unsetenv("OPENBLAS_NUM_THREADS");
     cpu_startup(argv);
     const struct CMUnitTest tests[] = {cmocka_unit_test(old_kernels_give_way),
                                        cmocka_unit_test(openblas_uses_the_processor)};

@@ -29,6 +29,7 @@ static bool set_missing(const char *name, const char *value)
 void cpu_startup(char **argv)
 {
     bool again = !getenv("OMP_WAIT_POLICY") && set_missing("GOMP_SPINCOUNT", "5000");
+    again |= set_missing("OPENBLAS_NUM_THREADS", "1");
 #if defined(__x86_64__) && defined(__GNUC__)
     const char *core = cpu_blas_core(openblas_get_corename(), isa_avx512(), isa_avx2());
     again |= core && set_missing("OPENBLAS_CORETYPE", core);

@@ -8,6 +8,9 @@
  * kernels, a sixth as fast (0.3.21, Debian 12's, on an Intel Emerald Rapids). It is told which
  * kernels the processor's instruction sets allow.
  *
+ * OPENBLAS_NUM_THREADS: 1, since our threads call it (cpu.h). Its own would start while it is
+ * loaded and spin for some 30 ms.
+ *
  * GOMP_SPINCOUNT: threads that wait for one another spin for a short time only. libgomp's default,
  * some milliseconds, starves the very thread that is waited for when other programs use the cores.
  *
