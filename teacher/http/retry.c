@@ -30,6 +30,16 @@ static enum try_result judge_status(int status)
     return status >= 520 && status <= 599 ? TRY_AGAIN : TRY_FAILED;
 }
 
+/* An error object in the body of a 200. What was being answered was no bad request, whatever the
+ * error calls it: vLLM up to 0.12 and SGLang's plain completions say 400 of all that ends a stream,
+ * the engine's death too. */
+static enum try_result judge_error(const struct reply_view *v)
+{
+    enum try_result result =
+        v->status >= 400 && v->status <= 599 ? judge_status(v->status) : TRY_AGAIN;
+    return result == TRY_FAILED && v->n_reasoning + v->n_answer > 0 ? TRY_AGAIN : result;
+}
+
 static bool is_transient(const char *finish)
 {
     return finish &&
@@ -55,7 +65,7 @@ enum try_result retry_judge(enum try_break how, int status, bool html, const str
     case REPLY_COMPLETE:
         return is_transient(v->finish_reason) ? TRY_AGAIN : TRY_TRACE;
     case REPLY_BAD:
-        return v->status >= 400 && v->status <= 599 ? judge_status(v->status) : TRY_AGAIN;
+        return judge_error(v);
     default:
         return TRY_AGAIN;
     }

@@ -75,6 +75,26 @@ static void test_answers(void **state)
     }
 }
 
+/* Of a request that was being answered nothing can be wrong. */
+static void test_errors_behind_text(void **state)
+{
+    (void)state;
+    const struct {
+        int status;
+        enum try_result want;
+    } cases[] = {{400, TRY_AGAIN}, {404, TRY_AGAIN},    {422, TRY_AGAIN}, {500, TRY_AGAIN},
+                 {402, TRY_FATAL}, {429, TRY_OVERLOAD}, {0, TRY_AGAIN}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct reply_view v = {.state = REPLY_BAD, .status = cases[i].status, .n_reasoning = 7};
+        if (retry_judge(TRY_WHOLE, 200, false, &v) != cases[i].want)
+            fail_msg("case %zu with reasoning", i);
+        v.n_answer = v.n_reasoning;
+        v.n_reasoning = 0;
+        if (retry_judge(TRY_WHOLE, 200, false, &v) != cases[i].want)
+            fail_msg("case %zu with an answer", i);
+    }
+}
+
 static void test_backoff(void **state)
 {
     (void)state;
@@ -176,8 +196,11 @@ static void test_heap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status),  cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_backoff), cmocka_unit_test(test_seconds),
+        cmocka_unit_test(test_status),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_errors_behind_text),
+        cmocka_unit_test(test_backoff),
+        cmocka_unit_test(test_seconds),
         cmocka_unit_test(test_heap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
