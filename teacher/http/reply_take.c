@@ -106,6 +106,7 @@ static bool bad_error(struct http_reply *r, struct span error)
         number = scan_at(error, "code");
         if (!number.p)
             number = scan_at(error, "status");
+        r->flagged = scan_at(scan_at(error, "metadata"), "flagged_input").p;
     }
     if (number.p && span_is_string(number) && number.n == 5)
         number = (struct span){number.p + 1, 3}; /* "429" */

@@ -30,11 +30,19 @@ static enum try_result judge_status(int status)
     return status >= 520 && status <= 599 ? TRY_AGAIN : TRY_FAILED;
 }
 
+/* A 403 that is no matter of the key: the next prompt may be let in. */
+static bool is_flagged(int status, const struct reply_view *v)
+{
+    return status == 403 && v->flagged;
+}
+
 /* An error object in the body of a 200. What was being answered was no bad request, whatever the
  * error calls it: vLLM up to 0.12 and SGLang's plain completions say 400 of all that ends a stream,
  * the engine's death too. */
 static enum try_result judge_error(const struct reply_view *v)
 {
+    if (is_flagged(v->status, v))
+        return TRY_FAILED;
     enum try_result result =
         v->status >= 400 && v->status <= 599 ? judge_status(v->status) : TRY_AGAIN;
     return result == TRY_FAILED && v->n_reasoning + v->n_answer > 0 ? TRY_AGAIN : result;
@@ -55,6 +63,8 @@ enum try_result retry_judge(enum try_break how, int status, bool html, const str
         return TRY_NO_REACH;
     if (status >= 300 && status < 400)
         return TRY_FATAL; /* a redirect: the URL is wrong, for every request */
+    if (is_flagged(status, v))
+        return TRY_FAILED;
     if (status >= 400)
         return judge_status(status);
     if (status < 200 || html)

@@ -222,6 +222,34 @@ static void test_every_status(void **state)
     }
 }
 
+/* OpenRouter's 403 for a prompt that a filter flagged: the endpoint is well. */
+static bool answer_flagged(struct script_request *q)
+{
+    static const char body[] =
+        "{\"error\":{\"message\":\"Your input was flagged\",\"code\":403,\"metadata\":{"
+        "\"reasons\":[\"violence\"],\"flagged_input\":\"...\",\"provider_name\":\"P\"}}}";
+    return q->i == 0 ? script_reply(q, 403, "", "application/json", body) : send_sse(q);
+}
+
+static void test_a_flagged_prompt(void **state)
+{
+    (void)state;
+    struct script s = {.answer = answer_flagged};
+    struct client c;
+    script_start(&s);
+    client_options(&c, s.url);
+    client_open(&c);
+    client_ask(&c, 1);
+    struct http_answer a = client_next(&c, 10);
+    assert_int_equal(a.outcome, HTTP_FAILED);
+    has_words(&a, "HTTP 403: Your input was flagged");
+    client_ask(&c, 2);
+    a = client_next(&c, 10);
+    is_trace(&a);
+    client_close(&c);
+    script_stop(&s);
+}
+
 /* ---- guards ---- */
 
 static bool answer_loop(struct script_request *q)
@@ -363,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_plain_completion),
         cmocka_unit_test(test_long_prompt),
         cmocka_unit_test(test_every_status),
+        cmocka_unit_test(test_a_flagged_prompt),
         cmocka_unit_test(test_guard_closes_the_connection),
         cmocka_unit_test(test_too_long_is_no_trace),
         cmocka_unit_test(test_pools),

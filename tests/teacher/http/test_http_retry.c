@@ -95,6 +95,20 @@ static void test_errors_behind_text(void **state)
     }
 }
 
+static void test_a_flagged_prompt(void **state)
+{
+    (void)state;
+    struct reply_view v = {.state = REPLY_BAD, .status = 403, .flagged = true};
+    assert_int_equal(retry_judge(TRY_WHOLE, 403, false, &v), TRY_FAILED);
+    assert_int_equal(retry_judge(TRY_WHOLE, 401, false, &v), TRY_FATAL);
+    assert_int_equal(retry_judge(TRY_WHOLE, 200, false, &v), TRY_FAILED);
+    v.n_answer = 7;
+    assert_int_equal(retry_judge(TRY_WHOLE, 200, false, &v), TRY_FAILED);
+    v = (struct reply_view){.state = REPLY_BAD, .status = 403};
+    assert_int_equal(retry_judge(TRY_WHOLE, 403, false, &v), TRY_FATAL);
+    assert_int_equal(retry_judge(TRY_WHOLE, 200, false, &v), TRY_FATAL);
+}
+
 static void test_backoff(void **state)
 {
     (void)state;
@@ -199,6 +213,7 @@ int main(void)
         cmocka_unit_test(test_status),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_errors_behind_text),
+        cmocka_unit_test(test_a_flagged_prompt),
         cmocka_unit_test(test_backoff),
         cmocka_unit_test(test_seconds),
         cmocka_unit_test(test_heap),
