@@ -18,8 +18,9 @@
  * whole numbers in range, nesting is bounded, text that is no UTF-8 stays as bytes.
  *
  * Where the reasoning is (the rule's name is kept with the trace): "reasoning_content", else
- * "reasoning", else "tag": inside the content up to the first </think> (the opening tag is often
- * missing, because the template wrote it), else "none". */
+ * "reasoning", else "thinking": parts of an array of content, else "tag": inside the content up to
+ * the first </think> (the opening tag is often missing, because the template wrote it), else
+ * "none". */
 #ifndef DECANT_TEACHER_HTTP_REPLY_H
 #define DECANT_TEACHER_HTTP_REPLY_H
 
@@ -85,7 +86,7 @@ struct reply_view {
     enum reply_state state;
     const char *reasoning, *answer; /* without tags, outer white space trimmed; never NULL */
     size_t n_reasoning, n_answer;
-    const char *think_rule; /* "reasoning_content", "reasoning", "tag", "none" */
+    const char *think_rule; /* "reasoning_content", "reasoning", "thinking", "tag", "none" */
     const char
         *finish_reason; /* as sent ("stop", "length", ...), or "loop", "no_think" of a guard */
     const char *model, *id, *system_fingerprint, *service_tier;

@@ -37,17 +37,33 @@ static bool add_string(struct http_reply *r, struct text *t, struct span v)
     return true;
 }
 
-/* A string, or an array of parts of which those of type text count. */
-static bool add_content(struct http_reply *r, struct span v)
+/* A string, or an array of parts of which those with a text count. */
+static bool add_texts(struct http_reply *r, struct text *t, struct span v)
 {
     struct scan in = scan_into(v);
     struct span part;
     if (!v.p || *v.p != '[')
-        return add_string(r, &r->content, v);
+        return add_string(r, t, v);
     while (scan_item(&in, &part))
-        if (!add_string(r, &r->content, scan_at(part, "text")))
+        if (!add_string(r, t, scan_at(part, "text")))
             return false;
     return true;
+}
+
+/* The same, with parts that hold the reasoning: {"type": "thinking", "thinking": texts}. Where a
+ * field gives it, it is not taken twice. */
+static bool add_content(struct http_reply *r, struct span v)
+{
+    struct scan in = v.p && *v.p == '[' ? scan_into(v) : (struct scan){0};
+    struct span part;
+    size_t before = r->reasoning.len;
+    while (scan_item(&in, &part))
+        if ((r->field == THINK_NONE || r->field == THINK_PARTS) &&
+            !add_texts(r, &r->reasoning, scan_at(part, "thinking")))
+            return false;
+    if (r->reasoning.len > before)
+        r->field = THINK_PARTS;
+    return add_texts(r, &r->content, v);
 }
 
 struct parts {

@@ -7,7 +7,8 @@ enum { N_OPEN = sizeof OPEN - 1, N_CLOSE = sizeof CLOSE - 1 };
 
 const char *think_rule_name(enum think_rule r)
 {
-    static const char *const names[] = {"none", "tag", "reasoning", "reasoning_content"};
+    static const char *const names[] = {"none", "tag", "thinking", "reasoning",
+                                        "reasoning_content"};
     return names[r];
 }
 

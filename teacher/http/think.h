@@ -2,6 +2,7 @@
  *
  *   reasoning_content   a field of its own (DeepSeek, SGLang, older vLLM, llama-server)
  *   reasoning           the same (newer vLLM, OpenRouter)
+ *   thinking            parts of that type, where the content is an array of parts (Mistral)
  *   tag                 in the content, up to the first </think>; its opening tag may be missing,
  *                       because the template wrote it
  *   none                nowhere
@@ -18,7 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum think_rule { THINK_NONE, THINK_TAG, THINK_REASONING, THINK_REASONING_CONTENT };
+enum think_rule { THINK_NONE, THINK_TAG, THINK_PARTS, THINK_REASONING, THINK_REASONING_CONTENT };
 const char *think_rule_name(enum think_rule r);
 
 struct think_tags {

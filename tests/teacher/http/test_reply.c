@@ -46,6 +46,8 @@ static const struct expected cases[] = {
      "stop", "r1-distill", "cmpl-t", NULL, 5, 21, -1, -1, -1, NULL, 0},
     {"completion.sse", true, REPLY_COMPLETE, "Hmm.", "42", "tag", "stop", "r1", "cmpl-1", NULL, 3,
      7, -1, -1, -1, NULL, 0},
+    {"mistral.sse", false, REPLY_COMPLETE, "Six times 7.", "It is 42", "thinking", "stop",
+     "magistral-medium-2509", "0f8fad5b", NULL, 13, 21, -1, -1, -1, NULL, 0},
     {"refused.json", false, REPLY_COMPLETE, "", "I can't help with that.", "none", "refusal", "gpt",
      "c9", NULL, -1, -1, -1, -1, -1, NULL, 0},
     {"vllm_error.json", false, REPLY_BAD, "", "", "none", NULL, NULL, NULL, NULL, -1, -1, -1, -1,
@@ -253,6 +255,7 @@ static struct reply_view view_of(struct http_reply *r, const char *text)
 #define CHUNK(members) "data: {\"choices\":[{\"index\":0," members "}]}\n\n"
 #define DELTA(members) CHUNK("\"delta\":{" members "}")
 #define CONTENT(text) DELTA("\"content\":\"" text "\"")
+#define THINKING(texts) DELTA("\"content\":[{\"type\":\"thinking\",\"thinking\":" texts "}]")
 #define STOP CHUNK("\"delta\":{},\"finish_reason\":\"stop\"")
 #define DONE "data: [DONE]\n\n"
 
@@ -296,6 +299,14 @@ static void thinking_is_found(void **state)
         {DELTA("\"content\":[{\"type\":\"text\",\"text\":\"b\"},{\"type\":\"image\"}]") STOP, "",
          "b", "none", 0, 0},
         {DELTA("\"reasoning\":\" \\n\"") CONTENT("b") STOP, "", "b", "reasoning", 0, 0},
+        {THINKING("[{\"type\":\"text\",\"text\":\"a \"}]") THINKING("\"b\"") CONTENT("c") STOP,
+         "a b", "c", "thinking", 0, 0},
+        {DELTA("\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"text\":\"a\"}]},{\"type\":"
+               "\"text\",\"text\":\"b\"}]") STOP,
+         "a", "b", "thinking", 0, 0},
+        {THINKING("[]") THINKING("null") THINKING("7") CONTENT("b") STOP, "", "b", "none", 0, 0},
+        {DELTA("\"reasoning_content\":\"a\",\"content\":[{\"thinking\":\"a\"}]") CONTENT("b") STOP,
+         "a", "b", "reasoning_content", 0, 0},
     };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         struct http_reply *r =
