@@ -21,6 +21,7 @@ static enum try_result judge_status(int status)
         return TRY_OVERLOAD;
     case 408: /* the server's own time-out */
     case 409: /* a lock elsewhere */
+    case 424: /* text-generation-inference: the model broke down */
     case 425:
     case 500:
     case 502:

@@ -182,6 +182,7 @@ static void test_every_status(void **state)
         {408, HTTP_TRACE, NULL},
         {413, HTTP_FAILED, "HTTP 413"},
         {422, HTTP_FAILED, "HTTP 422: status 422 it is"},
+        {424, HTTP_TRACE, NULL},
         {429, HTTP_TRACE, NULL},
         {500, HTTP_TRACE, NULL},
         {501, HTTP_FAILED, "HTTP 501"},

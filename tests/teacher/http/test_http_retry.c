@@ -22,8 +22,8 @@ static void test_status(void **state)
             want = TRY_FATAL;
         else if (status == 429 || status == 503 || status == 529)
             want = TRY_OVERLOAD;
-        else if (status == 408 || status == 409 || status == 425 || status == 500 ||
-                 status == 502 || status == 504 || status >= 520)
+        else if (status == 408 || status == 409 || status == 424 || status == 425 ||
+                 status == 500 || status == 502 || status == 504 || status >= 520)
             want = TRY_AGAIN;
         if (retry_judge(TRY_WHOLE, status, false, &v) != want)
             fail_msg("status %d", status);
