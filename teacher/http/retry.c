@@ -16,6 +16,7 @@ static enum try_result judge_status(int status)
     case 403:
         return TRY_FATAL;
     case 429:
+    case 498: /* Groq's flex tier is full */
     case 503:
     case 529:
         return TRY_OVERLOAD;

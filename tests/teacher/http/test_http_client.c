@@ -184,6 +184,7 @@ static void test_every_status(void **state)
         {422, HTTP_FAILED, "HTTP 422: status 422 it is"},
         {424, HTTP_TRACE, NULL},
         {429, HTTP_TRACE, NULL},
+        {498, HTTP_TRACE, NULL},
         {500, HTTP_TRACE, NULL},
         {501, HTTP_FAILED, "HTTP 501"},
         {502, HTTP_TRACE, NULL},

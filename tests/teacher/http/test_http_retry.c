@@ -20,7 +20,7 @@ static void test_status(void **state)
             want = TRY_TRACE;
         else if (status < 400 || (status >= 401 && status <= 403))
             want = TRY_FATAL;
-        else if (status == 429 || status == 503 || status == 529)
+        else if (status == 429 || status == 498 || status == 503 || status == 529)
             want = TRY_OVERLOAD;
         else if (status == 408 || status == 409 || status == 424 || status == 425 ||
                  status == 500 || status == 502 || status == 504 || status >= 520)
