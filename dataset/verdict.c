@@ -58,7 +58,7 @@ static bool is_one_of(const char *s, const char *const *list)
 
 static void judge_end(const char *finish_reason, struct verdicts *v)
 {
-    static const char *const complete[] = {"stop",          "eos",      "end_turn",
+    static const char *const complete[] = {"stop",          "eos",      "eos_token", "end_turn",
                                            "stop_sequence", "imported", NULL};
     static const char *const refused[] = {"content_filter", "refusal", NULL};
     static const struct {

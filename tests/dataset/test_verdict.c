@@ -43,7 +43,11 @@ static void test_truncated(void **state)
     assert_int_equal(judge("r", "The answer is 2", "length", "2").answer, ANSWER_UNKNOWN);
     assert_int_equal(judge("r", "It is \\boxed{2}. To see", "length", "2").answer, ANSWER_CORRECT);
     assert_int_equal(judge("r", "It is \\boxed{2}. To see", "length", "3").answer, ANSWER_WRONG);
-    assert_false(judge("r", "2", "stop", "2").truncated);
+    static const char *const whole[] = {"stop",     "eos",           "eos_token", "EOS_TOKEN",
+                                        "end_turn", "stop_sequence", "imported"};
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+        if (judge("r", "2", whole[i], "2").truncated)
+            fail_msg("%s", whole[i]);
 }
 
 static void test_no_think(void **state)
