@@ -60,7 +60,7 @@ static void judge_end(const char *finish_reason, struct verdicts *v)
 {
     static const char *const complete[] = {"stop",          "eos",      "eos_token", "end_turn",
                                            "stop_sequence", "imported", NULL};
-    static const char *const refused[] = {"content_filter", "refusal", NULL};
+    static const char *const refused[] = {"content_filter", "refusal", "sensitive", NULL};
     static const struct {
         const char *finish_reason, *means;
     } known[] = {{"length", "cut by the token limit"},

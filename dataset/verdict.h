@@ -24,8 +24,8 @@ struct verdicts {
  * was cut before answering or refused, else wrong (when the gold answer can be read).
  * A trace is complete when its finish_reason is "stop", "eos", "eos_token", "end_turn" or
  * "stop_sequence" (in any case of letters), or "imported" (made elsewhere, which did not say).
- * "content_filter" and "refusal" are refused. Every other reason ("length", "loop", "no_think",
- * "cut", "tool_calls", ...), or none, is truncated. */
+ * "content_filter", "refusal" and "sensitive" are refused. Every other reason ("length", "loop",
+ * "no_think", "cut", "tool_calls", ...), or none, is truncated. */
 void verdict_judge(const char *reasoning, size_t n_reasoning, const char *answer, size_t n_answer,
                    const char *finish_reason, const char *gold, size_t n_gold, struct verdicts *v);
 

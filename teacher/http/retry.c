@@ -52,9 +52,9 @@ static enum try_result judge_error(const struct reply_view *v)
 
 static bool is_transient(const char *finish)
 {
-    return finish &&
-           (!strcmp(finish, "insufficient_system_resource") || !strcmp(finish, "aborted") ||
-            !strcmp(finish, "abort") || !strcmp(finish, "error"));
+    return finish && (!strcmp(finish, "insufficient_system_resource") ||
+                      !strcmp(finish, "aborted") || !strcmp(finish, "abort") ||
+                      !strcmp(finish, "error") || !strcmp(finish, "network_error"));
 }
 
 enum try_result retry_judge(enum try_break how, int status, bool html, const struct reply_view *v)

@@ -48,6 +48,12 @@ static void test_truncated(void **state)
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
         if (judge("r", "2", whole[i], "2").truncated)
             fail_msg("%s", whole[i]);
+    static const char *const withheld[] = {"content_filter", "refusal", "sensitive"};
+    for (size_t i = 0; i < sizeof withheld / sizeof *withheld; i++) {
+        struct verdicts v = judge("r", "", withheld[i], "2");
+        if (!v.refused || v.truncated)
+            fail_msg("%s", withheld[i]);
+    }
 }
 
 static void test_no_think(void **state)

@@ -55,6 +55,8 @@ static void test_answers(void **state)
         {REPLY_COMPLETE, "aborted", 0, TRY_AGAIN},
         {REPLY_COMPLETE, "abort", 0, TRY_AGAIN},
         {REPLY_COMPLETE, "error", 0, TRY_AGAIN},
+        {REPLY_COMPLETE, "network_error", 0, TRY_AGAIN},
+        {REPLY_COMPLETE, "sensitive", 0, TRY_TRACE},
         {REPLY_STOPPED, "loop", 0, TRY_TRACE},
         {REPLY_STOPPED, "no_think", 0, TRY_TRACE},
         {REPLY_EMPTY, NULL, 0, TRY_AGAIN},
