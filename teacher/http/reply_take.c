@@ -103,22 +103,35 @@ static bool add_parts(struct http_reply *r, const struct parts *p)
 
 /* ---- errors ---- */
 
+/* What an error says under one of these names: a string, or FastAPI's list of {"loc", "msg"}, of
+ * which the first counts; where: the last of its loc. */
+static struct span find_words(struct span error, struct span *where)
+{
+    static const char *const words[] = {"message", "detail", "msg", "type", "code"};
+    struct span message = {0}, item;
+    for (size_t i = 0; i < sizeof words / sizeof *words && !is_said(message); i++) {
+        message = scan_at(error, words[i]);
+        if (message.p && *message.p == '{') /* Mistral: {"detail": the list} */
+            message = scan_at(message, "detail");
+        struct scan in = scan_into(message);
+        if (!message.p || *message.p != '[' || !scan_item(&in, &item))
+            continue;
+        message = scan_at(item, "msg");
+        for (in = scan_into(scan_at(item, "loc")); scan_item(&in, &item);)
+            *where = item;
+    }
+    return message;
+}
+
 /* An error as servers write it: an object with message and code, or a bare string. */
 static bool bad_error(struct http_reply *r, struct span error)
 {
     char text[2048];
     size_t n = 0;
     double code = 0;
-    struct span message = error, number = {0};
+    struct span message = error, number = {0}, where = {0};
     if (*error.p == '{') {
-        static const char *const words[] = {"message", "detail", "msg", "type", "code"};
-        message = (struct span){0};
-        for (size_t i = 0; i < sizeof words / sizeof *words && !is_said(message); i++) {
-            message = scan_at(error, words[i]);
-            struct scan in = scan_into(message); /* FastAPI: a list of {"loc", "msg"} */
-            if (message.p && *message.p == '[' && scan_item(&in, &message))
-                message = scan_at(message, "msg");
-        }
+        message = find_words(error, &where);
         number = scan_at(error, "code");
         if (!number.p)
             number = scan_at(error, "status");
@@ -128,9 +141,14 @@ static bool bad_error(struct http_reply *r, struct span error)
         number = (struct span){number.p + 1, 3}; /* "429" */
     if (!scan_number(number, &code) || !(code >= 100 && code < 600))
         code = 0;
-    if (is_said(message) && message.n <= sizeof text)
+    if (is_said(message) && message.n + where.n <= sizeof text - 2) {
+        if (is_said(where)) {
+            scan_unquote(where, text, &n);
+            text[n++] = ':';
+            text[n++] = ' ';
+        }
         scan_unquote(message, text, &n);
-    else
+    } else
         n = (size_t)snprintf(text, sizeof text, "an error: %.*s",
                              (int)(error.n < 400 ? error.n : 400), error.p);
     return reply_bad(r, (int)code, text, n);

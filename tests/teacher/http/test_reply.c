@@ -53,7 +53,7 @@ static const struct expected cases[] = {
     {"vllm_error.json", false, REPLY_BAD, "", "", "none", NULL, NULL, NULL, NULL, -1, -1, -1, -1,
      -1, "This model's maximum context length is 4096 tokens.", 400},
     {"detail_error.json", false, REPLY_BAD, "", "", "none", NULL, NULL, NULL, NULL, -1, -1, -1, -1,
-     -1, "field required", 0},
+     -1, "model: field required", 0},
     {"gemini_error.json", false, REPLY_BAD, "", "", "none", NULL, NULL, NULL, NULL, -1, -1, -1, -1,
      -1, "Quota exceeded.", 429},
     {"gateway.html", false, REPLY_BAD, "", "", "none", NULL, NULL, NULL, NULL, -1, -1, -1, -1, -1,
@@ -360,6 +360,13 @@ static void states_and_messages(void **state)
         {"upstream connect error", REPLY_BAD, "",
          "neither JSON nor an event stream: upstream connect error", 0},
         {"{\"error\":{\"type\":\"auth\"}}", REPLY_BAD, "", "auth", 0},
+        {"{\"object\":\"error\",\"message\":{\"detail\":[{\"type\":\"extra_forbidden\",\"loc\":["
+         "\"body\",\"seed\"],\"msg\":\"Extra inputs are not permitted\",\"input\":1}]},\"type\":"
+         "\"invalid_request_error\",\"param\":null,\"code\":null}",
+         REPLY_BAD, "", "seed: Extra inputs are not permitted", 0},
+        {"{\"detail\":[{\"loc\":[\"body\",0],\"msg\":\"no\"}]}", REPLY_BAD, "", "no", 0},
+        {"{\"message\":{\"detail\":\"no\"}}", REPLY_BAD, "", "no", 0},
+        {"{\"message\":[],\"type\":\"auth\"}", REPLY_BAD, "", "auth", 0},
         {"{\"choices\":[]}", REPLY_CUT, "", NULL, 0},
         {"{\"choices\":[{\"message\":{\"content\":\"a\"", REPLY_CUT, "", NULL, 0},
         {"{\"choices\":[{\"message\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}",
