@@ -95,7 +95,8 @@ struct reply_view {
                               told its usage yet */
     bool maybe_doubled;    /* more chunks with text than tokens, and some were equal to the one
                               before */
-    double cost_usd;       /* usage.cost, where a server reports it (OpenRouter) */
+    double cost_usd;       /* usage.cost, where a server reports it (OpenRouter), and what a
+                              provider asks besides for a key of one's own there */
     const char *message;   /* of REPLY_BAD: what was wrong, or the server's own words (at most 500
                               bytes, control characters removed) */
     int status;            /* an error object's numeric code, else 0 */

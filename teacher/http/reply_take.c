@@ -168,17 +168,27 @@ static void keep_count(struct span usage, const char *key, int64_t *out)
         *out = n;
 }
 
+static bool is_cost(struct span v, double *cost)
+{
+    return scan_number(v, cost) && *cost >= 0 && *cost < 1e6;
+}
+
 static void take_usage(struct http_reply *r, struct span usage)
 {
-    double cost;
+    double cost, upstream;
+    struct span byok = scan_at(usage, "is_byok"), details = scan_at(usage, "cost_details");
     keep_count(usage, "prompt_tokens", &r->n_prompt);
     keep_count(usage, "completion_tokens", &r->n_completion);
     keep_count(usage, "reasoning_tokens", &r->n_reasoning);
     keep_count(scan_at(usage, "completion_tokens_details"), "reasoning_tokens", &r->n_reasoning);
     keep_count(scan_at(usage, "prompt_tokens_details"), "cached_tokens", &r->n_cached);
     keep_count(usage, "prompt_cache_hit_tokens", &r->n_cached);
-    if (scan_number(scan_at(usage, "cost"), &cost) && cost >= 0 && cost < 1e6)
-        r->cost = cost;
+    if (!is_cost(scan_at(usage, "cost"), &cost))
+        return;
+    r->cost = cost;
+    /* With a key of one's own OpenRouter takes a fee alone; the provider's bill comes besides. */
+    if (byok.p && *byok.p == 't' && is_cost(scan_at(details, "upstream_inference_cost"), &upstream))
+        r->cost += upstream;
 }
 
 static struct token_mark mark(const struct http_reply *r)

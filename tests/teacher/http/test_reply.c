@@ -457,6 +457,32 @@ static void counts_must_be_counts(void **state)
 #define COUNT(n)                                                                                   \
     "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":" #n "}}\n\n"
 /* A count that came before the text is no count of it. */
+static void a_cost_is_the_whole_cost(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *usage;
+        double cost;
+    } t[] = {
+        {"\"cost\":0.5", 0.5},
+        {"\"cost\":0.5,\"is_byok\":false,\"cost_details\":{\"upstream_inference_cost\":0.5}", 0.5},
+        {"\"cost\":0.5,\"is_byok\":true,\"cost_details\":{\"upstream_inference_cost\":10}", 10.5},
+        {"\"cost_details\":{\"upstream_inference_cost\":10},\"is_byok\":true,\"cost\":0", 10},
+        {"\"cost\":0.5,\"is_byok\":true,\"cost_details\":{\"upstream_inference_cost\":null}", 0.5},
+        {"\"cost\":0.5,\"is_byok\":true,\"cost_details\":{\"upstream_inference_cost\":-1}", 0.5},
+        {"\"cost\":0.5,\"is_byok\":true", 0.5},
+        {"\"is_byok\":true,\"cost_details\":{\"upstream_inference_cost\":10}", -1},
+    };
+    struct http_reply *r = reply_for(&(struct reply_rules){.chat = true});
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "{\"choices\":[],\"usage\":{%s}}", t[i].usage);
+        if (view_of(r, text).cost_usd != t[i].cost)
+            fail_msg("%s", t[i].usage);
+    }
+    http_reply_free(r);
+}
+
 static void counts_must_be_of_the_text(void **state)
 {
     (void)state;
@@ -719,6 +745,7 @@ int main(void)
         cmocka_unit_test(escapes_and_bytes),
         cmocka_unit_test(names_are_bounded),
         cmocka_unit_test(counts_must_be_counts),
+        cmocka_unit_test(a_cost_is_the_whole_cost),
         cmocka_unit_test(counts_must_be_of_the_text),
         cmocka_unit_test(reasoning_twice_and_strange_ends),
         cmocka_unit_test(a_chunk_that_came_twice),
