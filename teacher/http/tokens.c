@@ -149,10 +149,28 @@ static struct logprob as_logprob(const struct token_log *log, const struct name 
                             .logprob = x->logprob};
 }
 
+static bool is_same(const struct logprob *a, const struct logprob *b)
+{
+    if (a->logprob != b->logprob)
+        return false;
+    if (a->id >= 0 && b->id >= 0)
+        return a->id == b->id;
+    return a->n_bytes == b->n_bytes && (!a->n_bytes || !memcmp(a->bytes, b->bytes, a->n_bytes));
+}
+
+static bool is_among(const struct logprob *x, const struct logprob *list, size_t n)
+{
+    size_t i = 0;
+    while (i < n && !is_same(x, &list[i]))
+        i++;
+    return i < n;
+}
+
 /* Candidates: an array of the chat form's objects, or an object {token: logprob}. One more than
- * asked for may come: servers add the chosen token when it is not among the best. */
+ * asked for may come: servers add the chosen token when it is not among the best. doubtful: they
+ * are kept only when it is. */
 static err_code add_token(struct token_log *log, const struct name *chosen, struct span top,
-                          struct err *e)
+                          bool doubtful, struct err *e)
 {
     struct name names[LOGPROBS_MAX_TOP];
     struct logprob list[LOGPROBS_MAX_TOP], first;
@@ -172,22 +190,29 @@ static err_code add_token(struct token_log *log, const struct name *chosen, stru
     for (size_t i = 0; i < n; i++)
         list[i] = as_logprob(log, &names[i]);
     first = as_logprob(log, chosen);
+    if (doubtful && !is_among(&first, list, n))
+        n = 0;
     if (!rc)
         rc = logprobs_add(&log->writer, &first, list, n, e);
     log->scratch.len = 0;
     return rc;
 }
 
+/* SGLang's chat streams repeat the candidates of a chunk's first token for its others (sgl-project/
+ * sglang issue 39260): a list that is the last one to the byte, and whose token is not among it as
+ * it was chosen, is another token's. */
 static err_code take_entries(struct token_log *log, struct span entries, struct err *e)
 {
     struct scan in = entries.p && *entries.p == '[' ? scan_into(entries) : (struct scan){0};
-    struct span top;
+    struct span top, last = {0};
     struct name name;
     err_code rc = ERR_OK;
     while (!rc && scan_enter_item(&in)) {
         rc = take_entry(log, &in, &name, &top, e);
+        bool again = top.p && last.p && top.n == last.n && !memcmp(top.p, last.p, top.n);
+        last = top;
         if (!rc)
-            rc = add_token(log, &name, top, e);
+            rc = add_token(log, &name, top, again, e);
     }
     return rc;
 }
@@ -210,7 +235,7 @@ static err_code take_arrays(struct token_log *log, struct span logprobs, struct 
         if (name.id < 0)
             name.id = scan_count(id);
         if (!rc)
-            rc = add_token(log, &name, top, e);
+            rc = add_token(log, &name, top, false, e);
     }
     return rc;
 }

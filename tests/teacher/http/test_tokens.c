@@ -74,6 +74,10 @@ static const struct {
     {"lp_sglang_chat.json", false, false, 1,
      "R[a] 'a'-1\nR[b ] 'b '-1\nR[42] '42'-1\n- '\n</think>'-1\nA[42] '\n\n42'-1\n"
      "A[ !] ' !\n'-1\n- ''-1\n"},
+    {"lp_sglang_chat.sse", false, false, 2,
+     "R[Let] 'Let'-0.5 = 'So'-1.5\nR[ me] ' me'-0.25\nR[ add] ' add'-0.125\n"
+     "R[.] '.'-0.5 = ' it'-2\n- '\n</think>'-0.25 = '\n'-3\n"
+     "A[7] '7'0 = '8'-9\nA[7] '7'0 = '8'-9\n- ''-0.5 = ' '-2\n"},
     {"lp_vllm_ids.sse", true, true, 1,
      "R[Hi] #17-0.5 = #9-1\n- #128799-0.25\n- #5-0.25\nA[a b] #6nan\nA[ c] #8-0.25 =\n"},
     {"lp_openai_completion.json", true, false, 2,
