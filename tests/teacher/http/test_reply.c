@@ -295,6 +295,8 @@ static void thinking_is_found(void **state)
          0, 0},
         {DELTA("\"reasoning\":\"a\"") CONTENT("b</think>c") STOP, "a", "b</think>c", "reasoning", 0,
          0},
+        {CONTENT("<think>") DELTA("\"reasoning\":\"a\"") CONTENT("b") STOP, "a", "b", "reasoning",
+         0, 0},
         {DELTA("\"reasoning\":{\"effort\":1},\"content\":\"b\"") STOP, "", "b", "none", 0, 0},
         {DELTA("\"content\":[{\"type\":\"text\",\"text\":\"b\"},{\"type\":\"image\"}]") STOP, "",
          "b", "none", 0, 0},
