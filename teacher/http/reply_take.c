@@ -123,15 +123,26 @@ static struct span find_words(struct span error, struct span *where)
     return message;
 }
 
+/* Needs room for words.n + 2 bytes. */
+static void add_words(char *text, size_t *n, struct span words)
+{
+    if (*n) {
+        text[(*n)++] = ':';
+        text[(*n)++] = ' ';
+    }
+    scan_unquote(words, text, n);
+}
+
 /* An error as servers write it: an object with message and code, or a bare string. */
 static bool bad_error(struct http_reply *r, struct span error)
 {
     char text[2048];
     size_t n = 0;
     double code = 0;
-    struct span message = error, number = {0}, where = {0};
+    struct span message = error, number = {0}, where = {0}, raw = {0};
     if (*error.p == '{') {
         message = find_words(error, &where);
+        raw = scan_at(scan_at(error, "metadata"), "raw"); /* OpenRouter: the provider's words */
         number = scan_at(error, "code");
         if (!number.p)
             number = scan_at(error, "status");
@@ -142,12 +153,11 @@ static bool bad_error(struct http_reply *r, struct span error)
     if (!scan_number(number, &code) || !(code >= 100 && code < 600))
         code = 0;
     if (is_said(message) && message.n + where.n <= sizeof text - 2) {
-        if (is_said(where)) {
-            scan_unquote(where, text, &n);
-            text[n++] = ':';
-            text[n++] = ' ';
-        }
-        scan_unquote(message, text, &n);
+        if (is_said(where))
+            add_words(text, &n, where);
+        add_words(text, &n, message);
+        if (is_said(raw) && raw.n <= sizeof text - 2 - n)
+            add_words(text, &n, raw);
     } else
         n = (size_t)snprintf(text, sizeof text, "an error: %.*s",
                              (int)(error.n < 400 ? error.n : 400), error.p);

@@ -368,6 +368,9 @@ static void states_and_messages(void **state)
          REPLY_BAD, "", "seed: Extra inputs are not permitted", 0},
         {"{\"detail\":[{\"loc\":[\"body\",0],\"msg\":\"no\"}]}", REPLY_BAD, "", "no", 0},
         {"{\"message\":{\"detail\":\"no\"}}", REPLY_BAD, "", "no", 0},
+        {"{\"error\":{\"message\":\"Provider returned error\",\"code\":400,\"metadata\":{\"raw\":"
+         "\"{\\\"detail\\\":\\\"too long\\\"}\",\"provider_name\":\"P\"}}}",
+         REPLY_BAD, "", "Provider returned error: {\"detail\":\"too long\"}", 400},
         {"{\"message\":[],\"type\":\"auth\"}", REPLY_BAD, "", "auth", 0},
         {"{\"choices\":[]}", REPLY_CUT, "", NULL, 0},
         {"{\"choices\":[{\"message\":{\"content\":\"a\"", REPLY_CUT, "", NULL, 0},
