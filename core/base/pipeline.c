@@ -32,59 +32,73 @@ static void *slot(const struct run *r, long i)
     return (char *)r->p->slots + (size_t)(i % r->p->n_slots) * r->p->slot_bytes;
 }
 
-/* Waits for a free slot and fills it: its number, or -1 when all is over. */
-static long take(struct run *r)
+static struct part *part_of(const struct run *r, long i)
 {
-    pthread_mutex_lock(&r->take);
-    pthread_mutex_lock(&r->lock);
+    return &r->parts[i % r->p->n_slots];
+}
+
+/* Fills the next slot, which is free, and works on it. With both locks held; at its end only with
+ * lock. */
+static void take_one(struct run *r, int thread)
+{
     long i = r->n_taken;
-    struct part *part = &r->parts[i % r->p->n_slots];
-    while (part->state != FREE && !r->over)
-        pthread_cond_wait(&r->freed, &r->lock);
-    bool over = r->over;
+    struct part *part = part_of(r, i);
     pthread_mutex_unlock(&r->lock);
-    if (!over) {
-        bool more = false;
-        part->rc = r->p->take(r->p->ctx, slot(r, i), &more, &part->err);
-        pthread_mutex_lock(&r->lock);
-        r->n_taken++;
-        over = part->rc || !more; /* what comes after an error is not wanted */
-        r->over |= over;
-        part->state = over ? END : BUSY;
-        pthread_cond_broadcast(&r->done);
-        pthread_cond_broadcast(&r->freed);
-        pthread_mutex_unlock(&r->lock);
-    }
+    bool more = false;
+    err_code rc = r->p->take(r->p->ctx, slot(r, i), &more, &part->err);
+    pthread_mutex_lock(&r->lock);
+    bool over = rc || !more; /* what comes after an error is not wanted */
+    part->rc = rc;
+    part->state = over ? END : BUSY;
+    r->n_taken++;
+    r->over |= over;
+    pthread_cond_broadcast(&r->done);
+    pthread_cond_broadcast(&r->freed);
     pthread_mutex_unlock(&r->take);
-    return over ? -1 : i;
+    if (over)
+        return;
+    pthread_mutex_unlock(&r->lock);
+    rc = r->p->work(r->p->ctx, thread, slot(r, i), &part->err);
+    pthread_mutex_lock(&r->lock);
+    part->rc = rc;
+    part->state = DONE;
+    r->over |= rc != ERR_OK;
+    pthread_cond_broadcast(&r->done);
 }
 
 static void *work(void *arg)
 {
     struct worker *w = arg;
     struct run *r = w->run;
-    for (long i; (i = take(r)) >= 0;) {
-        struct part *part = &r->parts[i % r->p->n_slots];
-        err_code rc = r->p->work(r->p->ctx, w->thread, slot(r, i), &part->err);
+    for (bool over = false; !over;) {
+        pthread_mutex_lock(&r->take);
         pthread_mutex_lock(&r->lock);
-        part->rc = rc;
-        part->state = DONE;
-        r->over |= rc != ERR_OK;
-        pthread_cond_broadcast(&r->done);
+        while (part_of(r, r->n_taken)->state != FREE && !r->over)
+            pthread_cond_wait(&r->freed, &r->lock);
+        if (r->over)
+            pthread_mutex_unlock(&r->take);
+        else
+            take_one(r, w->thread);
+        over = r->over;
         pthread_mutex_unlock(&r->lock);
     }
     return NULL;
 }
 
-/* The caller's part: gives away what is done. */
-static err_code give_all(struct run *r, struct err *e)
+/* The caller's part: gives away what is done, and works where nothing is. */
+static err_code give_all(struct run *r, int thread, struct err *e)
 {
     for (long i = 0;; i++) {
-        struct part *part = &r->parts[i % r->p->n_slots];
+        struct part *part = part_of(r, i);
         pthread_mutex_lock(&r->lock);
         /* over without this part taken: a later one can't have been either */
-        while (part->state != DONE && part->state != END && !(r->over && i >= r->n_taken))
-            pthread_cond_wait(&r->done, &r->lock);
+        while (part->state != DONE && part->state != END && !(r->over && i >= r->n_taken)) {
+            if (!r->over && part_of(r, r->n_taken)->state == FREE &&
+                !pthread_mutex_trylock(&r->take))
+                take_one(r, thread);
+            else
+                pthread_cond_wait(&r->done, &r->lock);
+        }
         bool end = part->state != DONE;
         pthread_mutex_unlock(&r->lock);
         err_code rc = part->state == FREE ? ERR_OK : part->rc;
@@ -129,13 +143,13 @@ err_code pipeline_run(const struct pipeline *p, struct err *e)
     r.parts = mem_new((size_t)p->n_slots, sizeof *r.parts, e);
     err_code rc = workers && r.parts ? ERR_OK : ERR_NOMEM;
     int n = 0;
-    for (; n < p->n_threads && !rc; n++) {
+    for (; n < p->n_threads - 1 && !rc; n++) {
         workers[n] = (struct worker){.run = &r, .thread = n};
         if (pthread_create(&workers[n].id, NULL, work, &workers[n]))
             break;
     }
     if (!rc)
-        rc = n ? give_all(&r, e) : run_alone(p, e); /* fewer threads than asked for will do */
+        rc = n ? give_all(&r, n, e) : run_alone(p, e); /* fewer threads than asked for will do */
     pthread_mutex_lock(&r.lock);
     r.over = true;
     pthread_cond_broadcast(&r.freed);

@@ -22,13 +22,14 @@ struct pipeline {
     err_code (*take)(void *ctx, void *slot, bool *more, struct err *e);
     /* Many at once; thread is 0 .. n_threads - 1 and never twice at once. */
     err_code (*work)(void *ctx, int thread, void *slot, struct err *e);
-    /* On the thread that called pipeline_run, in order. */
+    /* On the thread that called pipeline_run, in order. While there is nothing to give, that thread
+     * takes and works like the others. */
     err_code (*give)(void *ctx, void *slot, struct err *e);
     void *ctx;
     void *slots;
     size_t slot_bytes;
-    int n_slots; /* twice n_threads or more keeps all threads busy */
-    int n_threads;
+    int n_slots;   /* twice n_threads or more keeps all threads busy */
+    int n_threads; /* the caller's included */
 };
 /* Ends with the first error in the order of the parts: those before it were given away, none after
  * it. With one thread all happens on the caller's. */
