@@ -1,5 +1,6 @@
 #include "dataset/records.h"
 #include "core/base/file.h"
+#include "core/base/passing.h"
 #include "dataset/csv.h"
 #include "dataset/utf8.h"
 
@@ -10,7 +11,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { MAX_RECORD_BYTES = 64 << 20, READ_BYTES = 1 << 20 };
+enum { MAX_RECORD_BYTES = 64 << 20, READ_BYTES = PASSING_READ_BYTES };
 
 struct records {
     int fd;
@@ -79,7 +80,7 @@ static err_code refill(struct records *r, size_t *keep, struct err *e)
         return rc;
     ssize_t n;
     do
-        n = read(r->fd, r->window.data + r->window.len, READ_BYTES);
+        n = passing_read(r->fd, r->window.data + r->window.len, READ_BYTES);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return err_errno(e, "cannot read", r->path);
