@@ -12,7 +12,7 @@ err_code corpus_open(const char *path, enum corpus_mode mode, struct corpus **ou
     if (!c)
         return ERR_NOMEM;
     c->mode = mode;
-    c->claim = -1;
+    c->claim = c->bulk.fd = -1;
     c->path = mem_strdup(path, e);
     err_code rc = c->path ? sql_connect(path, mode, &c->db, e) : ERR_NOMEM;
     if (!rc)
@@ -32,6 +32,7 @@ void corpus_close(struct corpus *c)
     for (int i = 0; i < SQL_N_STATEMENTS; i++)
         sqlite3_finalize(c->statements[i]);
     sqlite3_close_v2(c->db);
+    passing_end(&c->bulk);
     if (c->claim >= 0)
         close(c->claim);
     buf_dispose(&c->scratch);

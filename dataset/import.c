@@ -354,6 +354,7 @@ static err_code store_batch(void *ctx, void *slot, struct err *e)
         if (rc)
             return rc;
     }
+    bulk_wrote(m->c);
     if (m->opt->on_progress && !m->opt->on_progress(m->opt->progress_ctx, b->end, m->file_bytes))
         return err_set(e, ERR_STOPPED, "stopped; nothing of %s was imported",
                        records_path(m->records));

@@ -342,18 +342,3 @@ err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, str
     *out = db;
     return ERR_OK;
 }
-
-err_code bulk_begin(struct corpus *c, struct err *e)
-{
-    /* Fails when another connection has the file open; then the log stays. */
-    sqlite3_busy_timeout(c->db, 0);
-    sqlite3_exec(c->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
-    return sql_exec(c, "PRAGMA busy_timeout = 10000; PRAGMA cache_size = -262144",
-                    "cannot be written", e);
-}
-
-err_code bulk_end(struct corpus *c, struct err *e)
-{
-    return sql_exec(c, "PRAGMA journal_mode = WAL; PRAGMA cache_size = -16384", "cannot be written",
-                    e);
-}

@@ -4,6 +4,7 @@
 #define DECANT_DATASET_SQL_H
 
 #include "core/base/json_arena.h"
+#include "core/base/passing.h"
 #include "dataset/corpus.h"
 
 #include <sqlite3.h>
@@ -42,6 +43,7 @@ struct corpus {
     bool made;              /* this connection made the file */
     bool whole;             /* the transaction under way ends whole or not at all: no savepoints */
     int claim;              /* descriptor of corpus_claim; -1: none */
+    struct passing bulk;    /* of bulk_begin */
 };
 
 /* ERR_* with "path: what: ..." and the remedy for the code that db ended with. */
@@ -84,6 +86,8 @@ err_code verdicts_store(struct corpus *c, int64_t trace_id, const struct verdict
  * order. Outside of transactions. */
 err_code bulk_begin(struct corpus *c, struct err *e);
 err_code bulk_end(struct corpus *c, struct err *e);
+/* From time to time, where much was added: for the disk to work alongside (core/base/passing.h). */
+void bulk_wrote(struct corpus *c);
 /* The kinds that it writes, which no other checker may use. */
 #define VERDICT_KINDS "'answer', 'empty', 'no_think', 'refused', 'repetition', 'truncated'"
 /* What verdicts_store would write: kind, value and reason of row i; false when there are no more.
