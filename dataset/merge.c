@@ -22,6 +22,7 @@ static int progress(void *ctx)
     struct merge *m = ctx;
     int64_t done = sqlite3_total_changes64(m->c->db) - m->n_before;
     done = done < m->total ? done : m->total;
+    bulk_wrote(m->c);
     m->stopped = m->on_progress && !m->on_progress(m->progress_ctx, done, m->total);
     return m->stopped;
 }
