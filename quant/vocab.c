@@ -1,5 +1,6 @@
 #include "quant/vocab.h"
 #include "core/base/names.h"
+#include "core/text/chat.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -96,18 +97,28 @@ static err_code add_id(struct gguf_writer *g, const char *key, int64_t id, int64
 static err_code add_special(struct gguf_writer *g, const struct tokenizer *t, int64_t n_rows,
                             int64_t bos, int64_t eos, struct err *e)
 {
+    struct chat chat;
     const int32_t *stops;
     int n_stops = tokenizer_stops(t, &stops);
+    err_code rc = chat_init(&chat, t, e);
     bos = tokenizer_bos(t) >= 0 ? tokenizer_bos(t) : bos;
     eos = tokenizer_eos(t) >= 0 ? tokenizer_eos(t) : eos;
-    int64_t eot = -1; /* a second token that ends an answer */
-    for (int i = 0; i < n_stops && eot < 0; i++)
-        eot = stops[i] != eos ? stops[i] : -1;
-    err_code rc = add_id(g, "tokenizer.ggml.bos_token_id", bos, n_rows, e);
+    /* what ends a turn, also where it is eos itself: without it, llama.cpp takes the first that it
+     * meets of the names it knows; then the stops that are left */
+    int64_t eot = chat.form == CHAT_PLAIN ? -1 : chat.eos, eom = -1;
+    for (int i = 0; i < n_stops; i++) {
+        if (stops[i] == eos || stops[i] == eot || eom >= 0)
+            continue;
+        *(eot < 0 ? &eot : &eom) = stops[i];
+    }
+    if (!rc)
+        rc = add_id(g, "tokenizer.ggml.bos_token_id", bos, n_rows, e);
     if (!rc)
         rc = add_id(g, "tokenizer.ggml.eos_token_id", eos, n_rows, e);
     if (!rc)
         rc = add_id(g, "tokenizer.ggml.eot_token_id", eot, n_rows, e);
+    if (!rc)
+        rc = add_id(g, "tokenizer.ggml.eom_token_id", eom, n_rows, e);
     if (!rc)
         rc = add_id(g, "tokenizer.ggml.padding_token_id", tokenizer_pad(t), n_rows, e);
     if (!rc) /* without a bos, llama.cpp would put id 11 in front */

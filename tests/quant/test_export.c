@@ -233,6 +233,51 @@ static void test_metadata(void **state)
     gguf_close(g);
 }
 
+/* Every from in the tokenizer.json becomes to. */
+static void rename_token(const struct place *p, const char *from, const char *to)
+{
+    char path[128];
+    struct buf b = {0}, out = {0};
+    snprintf(path, sizeof path, "%s/tokenizer.json", p->model);
+    assert_int_equal(file_read(path, 1 << 20, &b, NULL), 0);
+    const char *at = b.data, *next;
+    for (; (next = strstr(at, from)); at = next + strlen(from)) {
+        buf_add(&out, at, (size_t)(next - at), NULL);
+        buf_str(&out, to, NULL);
+    }
+    buf_str(&out, at, NULL);
+    tiny_write(p->model, "tokenizer.json", out.data);
+    buf_dispose(&b);
+    buf_dispose(&out);
+}
+
+/* What ends a turn is named, also where it is the eos, and a stop beside it is not lost. */
+static void test_stops(void **state)
+{
+    struct place *p = *state;
+    struct export_report r;
+    struct gguf *g;
+    struct gguf_value v;
+    tiny_make(p->model, &qwen2, 1);
+    tiny_write(p->model, "generation_config.json", "{\"eos_token_id\": [257, 256]}");
+    export(p, "f16", &r);
+    assert_int_equal(gguf_open(p->out, &g, NULL), 0);
+    expect_int(g, "tokenizer.ggml.eos_token_id", 257);
+    expect_int(g, "tokenizer.ggml.eot_token_id", 256);
+    assert_false(gguf_find(g, "tokenizer.ggml.eom_token_id", &v));
+    gguf_close(g);
+    rename_token(p, "<\xEF\xBD\x9CUser\xEF\xBD\x9C>", "<|im_end|>");
+    rename_token(p, "<think>", "<|im_start|>");
+    tiny_write(p->model, "tokenizer_config.json", "{\"eos_token\": \"<|im_end|>\"}");
+    tiny_write(p->model, "generation_config.json", "{\"eos_token_id\": [258, 257]}");
+    export(p, "f16", &r);
+    assert_int_equal(gguf_open(p->out, &g, NULL), 0);
+    expect_int(g, "tokenizer.ggml.eos_token_id", 258);
+    expect_int(g, "tokenizer.ggml.eot_token_id", 258);
+    expect_int(g, "tokenizer.ggml.eom_token_id", 257);
+    gguf_close(g);
+}
+
 static void test_rope_scaling(void **state)
 {
     struct place *p = *state;
@@ -378,6 +423,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_tensors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metadata, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rope_scaling, setup, teardown),
         cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
