@@ -2,6 +2,7 @@
 #include "core/base/log.h"
 #include "core/text/tokenizer.h"
 #include "quant/model.h"
+#include "quant/sampling.h"
 #include "quant/vocab.h"
 
 #include <stdlib.h>
@@ -135,6 +136,8 @@ static err_code declare(struct exporter *ex, const char *dir, struct err *e)
         rc = tokenizer_open(dir, &tok, e);
     if (!rc)
         rc = model_add_metadata(ex->g, &ex->info, name.data, ex->recipe->file_type, e);
+    if (!rc)
+        rc = sampling_add_metadata(ex->g, dir, e);
     if (!rc)
         rc = vocab_add_metadata(ex->g, tok, dir, ex->info.n_vocab, ex->info.bos, ex->info.eos, e);
     if (!rc)

@@ -93,6 +93,7 @@ err_code gguf_add_str(struct gguf_writer *g, const char *key, const char *s, str
 err_code gguf_add_strn(struct gguf_writer *g, const char *key, const char *s, size_t n,
                        struct err *e);
 err_code gguf_add_u32(struct gguf_writer *g, const char *key, uint32_t v, struct err *e);
+err_code gguf_add_i32(struct gguf_writer *g, const char *key, int32_t v, struct err *e);
 err_code gguf_add_f32(struct gguf_writer *g, const char *key, float v, struct err *e);
 err_code gguf_add_bool(struct gguf_writer *g, const char *key, bool v, struct err *e);
 /* Arrays: begin with the count, then exactly that many elements. */

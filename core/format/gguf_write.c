@@ -116,6 +116,12 @@ err_code gguf_add_u32(struct gguf_writer *g, const char *key, uint32_t v, struct
     return rc ? rc : add_le(&g->keys, v, 4, e);
 }
 
+err_code gguf_add_i32(struct gguf_writer *g, const char *key, int32_t v, struct err *e)
+{
+    err_code rc = begin_key(g, key, GGUF_I32, e);
+    return rc ? rc : add_le(&g->keys, (uint32_t)v, 4, e);
+}
+
 err_code gguf_add_f32(struct gguf_writer *g, const char *key, float v, struct err *e)
 {
     err_code rc = begin_key(g, key, GGUF_F32, e);

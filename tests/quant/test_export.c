@@ -278,6 +278,49 @@ static void test_stops(void **state)
     gguf_close(g);
 }
 
+/* Each refusal names the cause, and an older file stays. */
+static void expect_refused(struct place *p, err_code want, const char *word)
+{
+    struct export_report r;
+    struct err e = {0};
+    assert_int_equal(file_replace(p->out, "old", 3, NULL), 0);
+    assert_int_equal(export_gguf(p->model, p->out, recipe_find("q4_k_m"), &r, &e), want);
+    if (!strstr(e.msg, word))
+        fail_msg("\"%s\" does not say \"%s\"", e.msg, word);
+    struct buf b = {0};
+    assert_int_equal(file_read(p->out, 100, &b, NULL), 0);
+    assert_string_equal(b.data, "old");
+    buf_dispose(&b);
+}
+
+/* What generation_config.json says of sampling, and nothing that it does not say. */
+static void test_sampling(void **state)
+{
+    struct place *p = *state;
+    struct export_report r;
+    struct gguf *g;
+    struct gguf_value v;
+    tiny_make(p->model, &qwen2, 1);
+    export(p, "f16", &r);
+    assert_int_equal(gguf_open(p->out, &g, NULL), 0);
+    assert_false(gguf_find(g, "general.sampling.temp", &v));
+    gguf_close(g);
+    tiny_write(p->model, "generation_config.json",
+               "{\"temperature\": 0.7, \"top_k\": 20, \"top_p\": 0.8, \"min_p\": null, "
+               "\"repetition_penalty\": 1.05}");
+    export(p, "f16", &r);
+    assert_int_equal(gguf_open(p->out, &g, NULL), 0);
+    expect_num(g, "general.sampling.temp", 0.7);
+    expect_int(g, "general.sampling.top_k", 20);
+    assert_true(gguf_find(g, "general.sampling.top_k", &v) && v.type == GGUF_I32);
+    expect_num(g, "general.sampling.top_p", 0.8);
+    expect_num(g, "general.sampling.penalty_repeat", 1.05);
+    assert_false(gguf_find(g, "general.sampling.min_p", &v));
+    gguf_close(g);
+    tiny_write(p->model, "generation_config.json", "{\"top_p\": \"most\"}");
+    expect_refused(p, ERR_FORMAT, "top_p");
+}
+
 static void test_rope_scaling(void **state)
 {
     struct place *p = *state;
@@ -328,21 +371,6 @@ static void test_threads(void **state)
     assert_true(a.size == b.size && !memcmp(a.data, b.data, a.size));
     file_map_close(&a);
     file_map_close(&b);
-}
-
-/* Each refusal names the cause, and an older file stays. */
-static void expect_refused(struct place *p, err_code want, const char *word)
-{
-    struct export_report r;
-    struct err e = {0};
-    assert_int_equal(file_replace(p->out, "old", 3, NULL), 0);
-    assert_int_equal(export_gguf(p->model, p->out, recipe_find("q4_k_m"), &r, &e), want);
-    if (!strstr(e.msg, word))
-        fail_msg("\"%s\" does not say \"%s\"", e.msg, word);
-    struct buf b = {0};
-    assert_int_equal(file_read(p->out, 100, &b, NULL), 0);
-    assert_string_equal(b.data, "old");
-    buf_dispose(&b);
 }
 
 static void test_refused(void **state)
@@ -424,6 +452,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tensors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metadata, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stops, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sampling, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rope_scaling, setup, teardown),
         cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
