@@ -110,8 +110,8 @@ static err_code declare_tensors(struct exporter *ex, struct err *e)
         rc = gguf_add_tensor(ex->g, t->name, ex->types[i], t->src.n_dims, t->src.shape, e);
         uint64_t n = (uint64_t)(piece_rows(cols) * cols);
         most = n > most ? n : most;
-        ex->report->n_params += (uint64_t)tensor_n(&t->src);
     }
+    ex->report->n_params = ex->list.n_params;
     ex->report->n_tensors = (uint64_t)ex->list.n;
     if (!rc && (!(ex->x = mem_new(most, sizeof *ex->x, e)) || !(ex->q = mem_new(most, 4, e))))
         rc = ERR_NOMEM;
@@ -135,7 +135,8 @@ static err_code declare(struct exporter *ex, const char *dir, struct err *e)
     if (!rc)
         rc = tokenizer_open(dir, &tok, e);
     if (!rc)
-        rc = model_add_metadata(ex->g, &ex->info, name.data, ex->recipe->file_type, e);
+        rc = model_add_metadata(ex->g, &ex->info, name.data, ex->list.n_params,
+                                ex->recipe->file_type, e);
     if (!rc)
         rc = sampling_add_metadata(ex->g, dir, e);
     if (!rc)

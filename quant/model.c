@@ -411,6 +411,8 @@ err_code model_list_build(struct model_list *l, const struct model_info *m, cons
         rc = check_all_placed(l, m, w, e);
     if (!rc && m->rope == MODEL_ROPE_LLAMA3)
         rc = add_rope_freqs(l, m, e);
+    for (int64_t i = 0; i < l->n && !rc; i++)
+        l->n_params += (uint64_t)tensor_n(&l->items[i].src);
     return rc;
 }
 
@@ -467,9 +469,21 @@ static err_code add_rope(struct keys *k, const struct model_info *m, struct err 
                         (float)(m->rope_attention / derived), e);
 }
 
-err_code model_add_metadata(struct gguf_writer *g, const struct model_info *m, const char *name,
-                            int file_type, struct err *e)
+/* "7.6B", "14B": two digits or more, as gguf-py's utility.py writes it. */
+static void size_label(char label[24], uint64_t n_params)
 {
+    static const char units[] = "KMBT";
+    double n = (double)n_params * 1e-3;
+    int i = 0;
+    for (; n > 1e3 && i < 3; i++)
+        n *= 1e-3;
+    snprintf(label, 24, "%.*f%c", n < 9.5 ? 1 : 0, n, units[i]);
+}
+
+err_code model_add_metadata(struct gguf_writer *g, const struct model_info *m, const char *name,
+                            uint64_t n_params, int file_type, struct err *e)
+{
+    char label[24];
     struct keys k = {.g = g, .arch = m->arch_name};
     const struct {
         const char *key;
@@ -482,9 +496,11 @@ err_code model_add_metadata(struct gguf_writer *g, const struct model_info *m, c
         {"rope.dimension_count", m->head_dim}, {"vocab_size", m->n_vocab},
     };
     err_code rc;
+    size_label(label, n_params);
     if ((rc = gguf_add_str(g, "general.architecture", m->arch_name, e)) ||
         (rc = gguf_add_str(g, "general.type", "model", e)) ||
         (rc = gguf_add_str(g, "general.name", name, e)) ||
+        (rc = gguf_add_str(g, "general.size_label", label, e)) ||
         (rc = gguf_add_u32(g, "general.file_type", (uint32_t)file_type, e)) ||
         (rc = gguf_add_u32(g, "general.quantization_version", 2, e)))
         return rc;

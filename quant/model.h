@@ -36,6 +36,7 @@ struct model_tensor {
 struct model_list {
     struct model_tensor *items;
     int64_t n, cap;
+    uint64_t n_params;
     float *rope_freqs; /* divisors of the frequencies, for llama3's scaling */
 };
 /* All tensors, with shapes checked. A tensor of the source that belongs to no place is an error. */
@@ -46,8 +47,9 @@ void model_list_dispose(struct model_list *l);
 /* The row of the source that is row i of the file. */
 int64_t model_source_row(const struct model_tensor *t, int64_t i);
 
-/* general.* and the architecture's keys. name: the model's, for people. */
+/* general.* and the architecture's keys. name: the model's, for people, as is the size label that
+ * n_params becomes ("7.6B"). */
 err_code model_add_metadata(struct gguf_writer *g, const struct model_info *m, const char *name,
-                            int file_type, struct err *e);
+                            uint64_t n_params, int file_type, struct err *e);
 
 #endif

@@ -223,7 +223,7 @@ def check_tokens(path, kind, tmp):
     check(ours == theirs, f"{kind}: {len(ours)} tokens of the torture text", "" if ours == theirs else f"apart at {at}: {ours[at:at+5]}, llama.cpp {theirs[at:at+5]}")
 
 
-GENERAL = ["general.architecture", "general.name", "general.file_type", "general.quantization_version",
+GENERAL = ["general.architecture", "general.name", "general.size_label", "general.file_type", "general.quantization_version",
            "tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.tokens", "tokenizer.ggml.token_type",
            "tokenizer.ggml.merges", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.add_bos_token"]
 OF_ARCH = ["context_length", "embedding_length", "block_count", "feed_forward_length", "attention.head_count",

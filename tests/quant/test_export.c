@@ -173,6 +173,7 @@ static void test_metadata(void **state)
     assert_int_equal(gguf_open(p->out, &g, NULL), 0);
     expect_str(g, "general.architecture", "llama");
     expect_str(g, "general.name", "model");
+    expect_str(g, "general.size_label", "928K");
     expect_int(g, "general.file_type", 15);
     expect_int(g, "general.quantization_version", 2);
     expect_int(g, "llama.context_length", 4096);
