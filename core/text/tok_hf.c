@@ -5,6 +5,8 @@
 #include "core/base/json.h"
 #include "core/text/tok.h"
 
+#include <stdlib.h>
+
 enum { MAX_JSON_BYTES = 256 << 20, MAX_CONFIG_BYTES = 16 << 20 };
 
 static err_code bad(const struct tokenizer *t, const char *key, const char *should, struct err *e)
@@ -110,7 +112,7 @@ static err_code load_unk(struct tokenizer *t, const struct json *j, const cJSON 
 /* ---- added tokens ---- */
 
 static err_code load_added_one(struct tokenizer *t, const struct json *j, const cJSON *a,
-                               struct err *e)
+                               int64_t id, struct err *e)
 {
     static const struct {
         const char *key;
@@ -121,18 +123,15 @@ static err_code load_added_one(struct tokenizer *t, const struct json *j, const 
                  {"rstrip", TOK_RSTRIP},
                  {"single_word", TOK_SINGLE_WORD}};
     const char *content;
-    int64_t id;
     uint32_t set = TOK_ADDED;
     err_code rc = json_str(j, a, "content", &content, e);
-    if (!rc)
-        rc = json_int(j, a, "id", 0, TOK_MAX_ID, &id, e);
     for (size_t i = 0; i < sizeof flags / sizeof *flags && !rc; i++) {
         bool on = false;
         rc = json_opt_bool(j, a, flags[i].key, &on, e);
         set |= on ? flags[i].flag : 0;
     }
     if (rc)
-        return rc == ERR_NOMEM ? rc : err_context(e, "added_tokens");
+        return rc;
     struct tok_entry *x = id < t->n ? &t->entries[id] : NULL;
     if (x && (x->flags & TOK_PRESENT) && !strcmp(t->arena.data + x->raw, content)) {
         x->flags |= set; /* in the model's vocabulary, too */
@@ -146,10 +145,36 @@ static err_code load_added(struct tokenizer *t, const struct json *j, struct err
     const cJSON *added = json_at(j->root, "added_tokens");
     if (added && !cJSON_IsArray(added))
         return bad(t, "added_tokens", "an array", e);
-    err_code rc = ERR_OK;
-    for (const cJSON *a = added ? added->child : NULL; a && !rc; a = a->next)
-        rc = cJSON_IsObject(a) ? load_added_one(t, j, a, e)
-                               : bad(t, "added_tokens", "an array of objects", e);
+    for (const cJSON *a = added ? added->child : NULL; a; a = a->next) {
+        int64_t id;
+        if (!cJSON_IsObject(a))
+            return bad(t, "added_tokens", "an array of objects", e);
+        err_code rc = json_int(j, a, "id", 0, TOK_MAX_ID, &id, e);
+        if (!rc)
+            rc = load_added_one(t, j, a, id, e);
+        if (rc)
+            return rc == ERR_NOMEM ? rc : err_context(e, "added_tokens");
+    }
+    return ERR_OK;
+}
+
+/* The tokens that tokenizer_config.json alone has, by id, as transformers adds them. What
+ * tokenizer.json says of a token goes first. */
+static err_code load_added_decoder(struct tokenizer *t, const char *path, struct err *e)
+{
+    struct json j = {0};
+    err_code rc = json_open(&j, path, MAX_CONFIG_BYTES, e);
+    const cJSON *added = json_at(j.root, "added_tokens_decoder");
+    for (const cJSON *a = cJSON_IsObject(added) ? added->child : NULL; a && !rc; a = a->next) {
+        char *end;
+        long id = strtol(a->string, &end, 10);
+        if (end == a->string || *end || id < 0 || id > TOK_MAX_ID)
+            rc = err_set(e, ERR_FORMAT, "%s: \"added_tokens_decoder\": \"%.60s\" should be an id",
+                         path, a->string);
+        else if (id >= t->n || !(t->entries[id].flags & TOK_ADDED))
+            rc = load_added_one(t, &j, a, id, e);
+    }
+    json_close(&j);
     return rc;
 }
 
@@ -426,6 +451,8 @@ static err_code load_json(struct tokenizer *t, const char *dir, struct err *e)
         rc = load_vocab(t, json_at(model, "vocab"), e);
     if (!rc)
         rc = load_added(t, &j, e);
+    if (!rc)
+        rc = beside(t, dir, "tokenizer_config.json", load_added_decoder, e);
     if (!rc)
         rc = tok_vocab_index(t, "vocab and added_tokens", e);
     if (!rc)

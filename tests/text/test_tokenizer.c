@@ -421,6 +421,36 @@ static void configs(void **state)
     tokenizer_close(t);
 }
 
+/* A token that tokenizer_config.json alone has counts, as it does for transformers; of one that
+ * both have, tokenizer.json says what it is. */
+static void added_by_config(void **state)
+{
+    (void)state;
+    const char *dir = temp_dir;
+    char path[512], config[400];
+    copy_small(dir, "qwen2", path, sizeof path);
+    struct tokenizer *t = open_tokenizer(dir);
+    int32_t id = (int32_t)tokenizer_size(t), end = tokenizer_find(t, "<|im_end|>");
+    assert_true(tokenizer_is_special(t, end));
+    tokenizer_close(t);
+    snprintf(config, sizeof config,
+             "{\"eos_token\": \"<think>\", \"added_tokens_decoder\": {"
+             "\"%d\": {\"content\": \"<think>\", \"special\": false}, "
+             "\"%d\": {\"content\": \"<|im_end|>\", \"special\": false}}}",
+             id, end);
+    write_text(in_dir("tokenizer_config.json"), config);
+    t = open_tokenizer(dir);
+    assert_int_equal(tokenizer_find(t, "<think>"), id);
+    assert_int_equal(tokenizer_eos(t), id);
+    assert_true(tokenizer_is_added(t, id) && !tokenizer_is_special(t, id));
+    assert_true(tokenizer_is_special(t, end));
+    struct token_list ids = {0};
+    encode(t, "<think>", 7, TOK_SPECIAL, &ids);
+    assert_true(ids.n == 1 && ids.ids[0] == id);
+    token_list_dispose(&ids);
+    tokenizer_close(t);
+}
+
 static void bad_configs(void **state)
 {
     (void)state;
@@ -433,6 +463,9 @@ static void bad_configs(void **state)
         {"tokenizer_config.json", "{\"bos_token\": \"<nope>\"}", "<nope>"},
         {"tokenizer_config.json", "{\"add_bos_token\": 1}", "add_bos_token"},
         {"tokenizer_config.json", "{\"chat_template\": 1}", "chat_template"},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\": {\"-1\": {\"content\": \"a\"}}}",
+         "-1"},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\": {\"999\": {}}}", "content"},
         {"tokenizer_config.json", "{\"bos_token\": ", "line 1"},
         {"generation_config.json", "{\"eos_token_id\": 1000000}", "eos_token_id"},
         {"generation_config.json", "{\"eos_token_id\": [1, -1]}", "eos_token_id"},
@@ -527,6 +560,7 @@ int main(void)
         cmocka_unit_test(lookups),
         cmocka_unit_test(pre_tokenizers_are_named),
         cmocka_unit_test_setup_teardown(configs, temp_dir_setup, temp_dir_teardown),
+        cmocka_unit_test_setup_teardown(added_by_config, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(bad_configs, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(gguf_gives_the_same_ids, temp_dir_setup, temp_dir_teardown),
     };
