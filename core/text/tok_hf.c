@@ -1,6 +1,7 @@
-/* tokenizer.json, with tokenizer_config.json, generation_config.json and chat_template.jinja beside
- * it. The post-processor is not run (chat.h puts BOS where it belongs); it is only asked whether it
- * would put one. Truncation and padding are settings of a batch, not of the tokenizer: ignored. */
+/* tokenizer.json, with tokenizer_config.json, generation_config.json, config.json (its eos) and
+ * chat_template.jinja beside it. The post-processor is not run (chat.h puts BOS where it belongs);
+ * it is only asked whether it would put one. Truncation and padding are settings of a batch, not of
+ * the tokenizer: ignored. */
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/text/tok.h"
@@ -399,6 +400,21 @@ static err_code load_generation_config(struct tokenizer *t, const char *path, st
     return rc;
 }
 
+/* config.json's eos, by which generation ends where nothing beside the tokenizer names one. It is
+ * ignored when it is no token of this vocabulary: other people's defaults stand there, too. */
+static err_code load_model_config(struct tokenizer *t, const char *path, struct err *e)
+{
+    struct json j = {0};
+    err_code rc = t->eos < 0 ? json_open(&j, path, MAX_CONFIG_BYTES, e) : ERR_OK;
+    int n_stops = t->n_stops;
+    if (!rc && t->eos < 0 && config_ids(t, &j, "eos_token_id", &t->eos, true, NULL)) {
+        t->eos = -1;
+        t->n_stops = n_stops;
+    }
+    json_close(&j);
+    return rc;
+}
+
 static err_code load_template_file(struct tokenizer *t, const char *path, struct err *e)
 {
     struct buf text = {0};
@@ -493,6 +509,8 @@ err_code tok_hf_load(struct tokenizer *t, const char *path, struct err *e)
         rc = load_json(t, dir, e);
     if (!rc)
         rc = beside(t, dir, "generation_config.json", load_generation_config, e);
+    if (!rc)
+        rc = beside(t, dir, "config.json", load_model_config, e);
     if (!rc)
         rc = beside(t, dir, "chat_template.jinja", load_template_file, e);
     mem_free(dir);

@@ -68,7 +68,8 @@ const char *tokenizer_text(const struct tokenizer *t, int32_t id, size_t *n);
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
 bool tokenizer_is_added(const struct tokenizer *t, int32_t id);
 
-/* From tokenizer_config.json / generation_config.json / GGUF metadata; -1 when not given. */
+/* From tokenizer_config.json / generation_config.json / GGUF metadata, eos also from config.json;
+ * else the added token that is known by its name; -1 when there is none. */
 int32_t tokenizer_bos(const struct tokenizer *t);
 int32_t tokenizer_eos(const struct tokenizer *t);
 int32_t tokenizer_pad(const struct tokenizer *t);

@@ -421,6 +421,35 @@ static void configs(void **state)
     tokenizer_close(t);
 }
 
+/* config.json's eos goes before the one that is guessed by its name, and after what is said beside
+ * the tokenizer. */
+static void eos_of_the_model(void **state)
+{
+    (void)state;
+    char path[512], config[100];
+    const int32_t *stops;
+    copy_small(temp_dir, "qwen2", path, sizeof path);
+    write_text(in_dir("config.json"),
+               "{\"eos_token_id\": [7, 1000000]}"); /* not of this tokenizer */
+    struct tokenizer *t = open_tokenizer(temp_dir);
+    int32_t end = tokenizer_find(t, "<|im_end|>"), pad = tokenizer_find(t, "<|endoftext|>");
+    assert_int_equal(tokenizer_eos(t), pad);
+    assert_int_equal(tokenizer_stops(t, &stops), 2);
+    assert_true(stops[0] == pad && stops[1] == end);
+    tokenizer_close(t);
+    snprintf(config, sizeof config, "{\"eos_token_id\": [%d, 7]}", end);
+    write_text(in_dir("config.json"), config);
+    t = open_tokenizer(temp_dir);
+    assert_int_equal(tokenizer_eos(t), end);
+    assert_int_equal(tokenizer_stops(t, &stops), 2);
+    assert_true(stops[0] == end && stops[1] == 7);
+    tokenizer_close(t);
+    write_text(in_dir("tokenizer_config.json"), "{\"eos_token\": \"<|endoftext|>\"}");
+    t = open_tokenizer(temp_dir);
+    assert_int_equal(tokenizer_eos(t), pad);
+    tokenizer_close(t);
+}
+
 /* A token that tokenizer_config.json alone has counts, as it does for transformers; of one that
  * both have, tokenizer.json says what it is. */
 static void added_by_config(void **state)
@@ -560,6 +589,7 @@ int main(void)
         cmocka_unit_test(lookups),
         cmocka_unit_test(pre_tokenizers_are_named),
         cmocka_unit_test_setup_teardown(configs, temp_dir_setup, temp_dir_teardown),
+        cmocka_unit_test_setup_teardown(eos_of_the_model, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(added_by_config, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(bad_configs, temp_dir_setup, temp_dir_teardown),
         cmocka_unit_test_setup_teardown(gguf_gives_the_same_ids, temp_dir_setup, temp_dir_teardown),
