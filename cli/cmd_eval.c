@@ -65,6 +65,8 @@ static int run(int argc, char **argv)
          "a line each with \"prompt\" (or \"question\", \"problem\")\nand \"answer\"; or a .json, "
          ".csv or .tsv file",
          .required = true},
+        {"prompt-field", CLI_STR, &o.fields.prompt, "NAME", "holds the prompt"},
+        {"gold-field", CLI_STR, &o.fields.gold, "NAME", "holds the right answer"},
         {"samples", CLI_INT, &o.n_samples, "N", "answers a problem", .min = 1, .max = 1000000},
         {"temperature", CLI_NUM, &temperature, "T", "0: greedy", .fmin = 0, .fmax = 10},
         {"top-p", CLI_NUM, &top_p, "P", "nucleus; 1: off", .fmin = 0.000001, .fmax = 1},

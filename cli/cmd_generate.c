@@ -231,6 +231,8 @@ static int run(int argc, char **argv)
          "a line each with \"prompt\" (or \"question\", \"problem\")\nand, when known, \"answer\"; "
          "or a .json, .csv or .tsv file",
          .required = true},
+        {"prompt-field", CLI_STR, &o->fields.prompt, "NAME", "of --prompts: holds the prompt"},
+        {"gold-field", CLI_STR, &o->fields.gold, "NAME", "of --prompts: holds the right answer"},
         {"corpus", CLI_STR, &o->corpus, "FILE.db", "where the traces go; made when absent",
          .required = true},
         {"samples", CLI_INT, &o->n_samples, "N", "traces a prompt", .min = 1, .max = 1000000},

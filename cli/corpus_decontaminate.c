@@ -62,6 +62,7 @@ static int run(int argc, char **argv)
     struct cli_option options[] = {
         CORPUS_OPTION(path),
         {"against", CLI_STRS, &files, "FILE", "a benchmark's problems; may be given several times"},
+        {"prompt-field", CLI_STR, &opt.fields.prompt, "NAME", "of --against: holds the problem"},
         {"words", CLI_INT, &n_run, "N", "exact: so many words in a row", .min = 2, .max = 16},
         {"fuzzy", CLI_NUM, &opt.threshold, "SHARE",
          "fuzzy: this share of a problem and more; 0: exact only", .fmin = 0, .fmax = 1},

@@ -109,6 +109,6 @@ void generate_print_text(const struct generate_options *o, const struct generate
     if (s->n_failed)
         printf("; %lld failed in this run", (long long)s->n_failed);
     if (s->n_abandoned)
-        printf("; %lld were abandoned", (long long)s->n_abandoned);
+        printf("; %lld abandoned", (long long)s->n_abandoned);
     printf("\n");
 }

@@ -104,7 +104,8 @@ static err_code add_problem(struct benchmark *b, const struct problem *from, uin
     return rc;
 }
 
-err_code benchmark_add(struct benchmark *b, const char *path, int64_t *n_problems, struct err *e)
+err_code benchmark_add(struct benchmark *b, const char *path, const struct problem_fields *fields,
+                       int64_t *n_problems, struct err *e)
 {
     struct problems *file = NULL;
     struct problem problem;
@@ -119,7 +120,7 @@ err_code benchmark_add(struct benchmark *b, const char *path, int64_t *n_problem
     if (!b->files[b->n_files])
         return ERR_NOMEM;
     b->n_files++;
-    rc = problems_open(path, &file, e);
+    rc = problems_open(path, fields, &file, e);
     while (!rc && !(rc = problems_next(file, &problem, &more, e)) && more) {
         rc = add_problem(b, &problem, b->n_files - 1, e);
         *n_problems += !rc;

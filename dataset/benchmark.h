@@ -3,7 +3,7 @@
  *
  *     struct benchmark *b;
  *     if ((rc = benchmark_open(8, &b, e))) return rc;
- *     rc = benchmark_add(b, "test.jsonl", &n, e);          // one file or several
+ *     rc = benchmark_add(b, "test.jsonl", NULL, &n, e);          // one file or several
  *     if (!rc) rc = benchmark_build(b, e);
  *     rc = benchmark_match(b, scratch, text, n, fuzzy, &m, e);
  *     benchmark_close(b);
@@ -24,7 +24,7 @@
 #ifndef DECANT_DATASET_BENCHMARK_H
 #define DECANT_DATASET_BENCHMARK_H
 
-#include "core/base/mem.h"
+#include "dataset/problems.h"
 
 enum { BENCHMARK_FUZZY_WORDS = 20, BENCHMARK_MAX_RUN = 16 };
 
@@ -32,7 +32,8 @@ struct benchmark;
 /* n_run: words in a row, 2 to BENCHMARK_MAX_RUN. */
 err_code benchmark_open(int n_run, struct benchmark **out, struct err *e);
 void benchmark_close(struct benchmark *b);
-err_code benchmark_add(struct benchmark *b, const char *path, int64_t *n_problems, struct err *e);
+err_code benchmark_add(struct benchmark *b, const char *path, const struct problem_fields *fields,
+                       int64_t *n_problems, struct err *e);
 /* After the last file; then the benchmark can be asked, and not be added to. */
 err_code benchmark_build(struct benchmark *b, struct err *e);
 size_t benchmark_bytes(const struct benchmark *b);

@@ -143,7 +143,7 @@ static err_code open_benchmark(struct job *j, struct decontaminate_summary *out,
     err_code rc = benchmark_open(j->opt->n_run, &j->benchmark, e);
     for (int i = 0; i < j->opt->n_files && !rc; i++) {
         int64_t n;
-        rc = benchmark_add(j->benchmark, j->opt->files[i], &n, e);
+        rc = benchmark_add(j->benchmark, j->opt->files[i], &j->opt->fields, &n, e);
         out->n_problems += n;
     }
     if (!rc)

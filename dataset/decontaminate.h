@@ -10,6 +10,7 @@
 #ifndef DECANT_DATASET_DECONTAMINATE_H
 #define DECANT_DATASET_DECONTAMINATE_H
 
+#include "dataset/problems.h"
 #include "dataset/corpus.h"
 
 #define DECONTAMINATE_VERSION 1
@@ -18,7 +19,8 @@
 struct decontaminate_options {
     const char *const *files; /* of problems */
     int n_files;
-    int n_run;        /* words in a row: 8 */
+    struct problem_fields fields; /* of the files */
+    int n_run;                    /* words in a row: 8 */
     double threshold; /* the share of a problem from which it is a fuzzy match; 0: exact only */
     bool traces;      /* traces too */
 };

@@ -235,7 +235,7 @@ static err_code read_prompt(struct reading *r, const struct field_names *names)
         bad(r, "has none of \"prompt\", \"question\", \"problem\", \"messages\", "
                "\"conversations\", \"instruction\"");
         add_names(r);
-        err_add(r->e, "; decant corpus import takes another one with --prompt-field NAME");
+        err_add(r->e, "; --prompt-field NAME takes another one");
         return ERR_FORMAT;
     }
     r->item->n_prompt = strlen(r->item->prompt);

@@ -6,14 +6,18 @@ struct problems {
     struct records *records;
     struct json_arena arena;
     struct item item;
+    struct field_names names;
 };
 
-err_code problems_open(const char *path, struct problems **out, struct err *e)
+err_code problems_open(const char *path, const struct problem_fields *fields, struct problems **out,
+                       struct err *e)
 {
     *out = NULL;
     struct problems *p = mem_new(1, sizeof *p, e);
     if (!p)
         return ERR_NOMEM;
+    if (fields)
+        p->names = (struct field_names){.prompt = fields->prompt, .gold = fields->gold};
     err_code rc = records_open(path, RECORDS_AUTO, &p->records, e);
     if (rc) {
         problems_close(p);
@@ -36,7 +40,6 @@ void problems_close(struct problems *p)
 err_code problems_next(struct problems *p, struct problem *out, bool *more, struct err *e)
 {
     struct record record;
-    struct field_names usual = {0};
     char place[RECORD_PLACE];
     *out = (struct problem){0};
     err_code rc = records_next(p->records, &record, more, e);
@@ -46,7 +49,7 @@ err_code problems_next(struct problems *p, struct problem *out, bool *more, stru
     const cJSON *root;
     rc = record_parse(p->records, &record, place, &p->arena, &root, e);
     if (!rc)
-        rc = item_read(&p->item, root, place, &usual, false, e);
+        rc = item_read(&p->item, root, place, &p->names, false, e);
     if (rc)
         return rc;
     *out = (struct problem){.prompt = p->item.prompt,

@@ -3,7 +3,7 @@
  * Streams record by record; SQLite is not involved.
  *
  *     struct problems *p;
- *     if ((rc = problems_open("test.jsonl", &p, e))) return rc;
+ *     if ((rc = problems_open("test.jsonl", NULL, &p, e))) return rc;
  *     while (!(rc = problems_next(p, &problem, &more, e)) && more) ...
  *     problems_close(p);
  *
@@ -23,7 +23,13 @@ struct problem {
     size_t n_prompt, n_gold;
     int64_t line; /* from 1 */
 };
-err_code problems_open(const char *path, struct problems **out, struct err *e);
+/* Which fields hold them; NULL, the whole or one: the usual names. */
+struct problem_fields {
+    const char *prompt, *gold;
+};
+/* What fields names must live as long as the file is open. */
+err_code problems_open(const char *path, const struct problem_fields *fields, struct problems **out,
+                       struct err *e);
 /* Strings are valid until the next call. */
 err_code problems_next(struct problems *p, struct problem *out, bool *more, struct err *e);
 void problems_close(struct problems *p);

@@ -61,7 +61,7 @@ static err_code load_problems(struct evaluate *v, struct err *e)
     struct problems *file;
     struct problem p;
     bool more = true;
-    err_code rc = problems_open(v->o->problems, &file, e);
+    err_code rc = problems_open(v->o->problems, &v->o->fields, &file, e);
     if (rc)
         return rc;
     while (!rc && (v->o->limit == 0 || v->n_items < v->o->limit) &&

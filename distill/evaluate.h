@@ -8,10 +8,12 @@
 #define DECANT_DISTILL_EVALUATE_H
 
 #include "core/lm/sample.h"
+#include "dataset/problems.h"
 
 struct evaluate_options {
-    const char *model;    /* HF directory or GGUF */
-    const char *problems; /* JSONL */
+    const char *model;            /* HF directory or GGUF */
+    const char *problems;         /* JSONL */
+    struct problem_fields fields; /* of problems */
     int64_t n_samples, max_tokens, concurrency;
     int64_t limit; /* problems; 0: all */
     uint64_t seed;

@@ -43,7 +43,7 @@ err_code job_check_prompts(const struct generate_options *o, struct err *e)
     struct problem problem;
     bool more = true;
     int64_t n = 0;
-    err_code rc = problems_open(o->prompts, &p, e);
+    err_code rc = problems_open(o->prompts, &o->fields, &p, e);
     if (rc)
         return rc;
     while (!rc && more && (!o->limit || n < o->limit) &&
@@ -75,6 +75,8 @@ err_code job_open(struct generate_job *j, struct err *e)
 {
     const struct generate_options *o = j->o;
     struct import_options import = {.limit = o->limit, .want = true};
+    import.names.prompt = o->fields.prompt;
+    import.names.gold = o->fields.gold;
     struct import_summary imported;
     err_code rc = corpus_open(o->corpus, CORPUS_CREATE, &j->corpus, e);
     if (rc || (rc = corpus_import(j->corpus, o->prompts, &import, &imported, e)) ||

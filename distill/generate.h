@@ -16,15 +16,17 @@
 #define DECANT_DISTILL_GENERATE_H
 
 #include "core/lm/sample.h"
+#include "dataset/problems.h"
 #include "teacher/http/http.h"
 
 struct generate_options {
     const char *teacher; /* HF directory or GGUF; NULL with endpoints */
     const struct http_endpoint_options *endpoints;
     int n_endpoints;
-    const char *teacher_name; /* how the corpus calls the teacher, and "model" of HTTP requests.
-                                 NULL: the last part of the path, or the one model that is served */
-    const char *prompts;      /* JSONL */
+    const char *teacher_name;     /* how the corpus calls the teacher, and "model" of HTTP requests.
+                                     NULL: the last part of the path, or the one model that is served */
+    const char *prompts;          /* JSONL */
+    struct problem_fields fields; /* of prompts */
     const char *corpus;
     int64_t n_samples;   /* a prompt, at most */
     int64_t until_good;  /* > 0: a prompt needs no more samples once so many are good (correct, and

@@ -200,7 +200,7 @@ static err_code take_failure(struct http_run *r, const struct flight *f,
         return run_again(r, f, earlier, clock_now() + wait, e);
     }
     missing_done(r->job.missing, f->i_prompt, MISSING_FAILED);
-    r->job.sum->n_abandoned += dropped;
+    r->job.sum->n_abandoned += dropped && a->n_tries > 0; /* else it was never sent */
     r->job.sum->n_failed += !dropped && !fatal;
     return ERR_OK;
 }

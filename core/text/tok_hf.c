@@ -401,13 +401,16 @@ static err_code load_generation_config(struct tokenizer *t, const char *path, st
 }
 
 /* config.json's eos, by which generation ends where nothing beside the tokenizer names one. It is
- * ignored when it is no token of this vocabulary: other people's defaults stand there, too. */
+ * ignored when it is none of the added tokens: other people's defaults stand there, too. */
 static err_code load_model_config(struct tokenizer *t, const char *path, struct err *e)
 {
     struct json j = {0};
-    err_code rc = t->eos < 0 ? json_open(&j, path, MAX_CONFIG_BYTES, e) : ERR_OK;
     int n_stops = t->n_stops;
-    if (!rc && t->eos < 0 && config_ids(t, &j, "eos_token_id", &t->eos, true, NULL)) {
+    if (t->eos >= 0)
+        return ERR_OK;
+    err_code rc = json_open(&j, path, MAX_CONFIG_BYTES, e);
+    if (!rc && (config_ids(t, &j, "eos_token_id", &t->eos, true, NULL) ||
+                (t->eos >= 0 && !(t->entries[t->eos].flags & TOK_ADDED)))) {
         t->eos = -1;
         t->n_stops = n_stops;
     }

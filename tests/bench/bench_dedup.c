@@ -140,7 +140,7 @@ static int contamination_beside_peer(const char *dir, struct err *e)
     if (!rc)
         rc = benchmark_open(8, &b, e);
     if (!rc)
-        rc = benchmark_add(b, jsonl, &n, e);
+        rc = benchmark_add(b, jsonl, NULL, &n, e);
     if (!rc)
         rc = benchmark_build(b, e);
     for (int round = 0; round < 3 && !rc; round++) {

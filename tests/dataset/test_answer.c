@@ -145,7 +145,7 @@ static void gsm8k(const char *file)
         print_message("no %s\n", path);
         skip();
     }
-    if (problems_open(path, &p, &e))
+    if (problems_open(path, NULL, &p, &e))
         fail_msg("%s", e.msg);
     for (;; n++) {
         if (problems_next(p, &q, &more, &e))
@@ -196,7 +196,7 @@ static void test_gsm8k_golds_differ(void **state)
         print_message("no %s\n", path);
         skip();
     }
-    if (problems_open(path, &p, &e))
+    if (problems_open(path, NULL, &p, &e))
         fail_msg("%s", e.msg);
     while (n < MAX_GOLDS && !problems_next(p, &q, &more, &e) && more) {
         char digits[64];

@@ -24,7 +24,7 @@ static struct asked benchmark_from(struct fixture *f, const char *jsonl, int n_r
     int64_t n;
     write_file(f->file, jsonl, strlen(jsonl));
     ok(f, benchmark_open(n_run, &a.b, &f->e));
-    ok(f, benchmark_add(a.b, f->file, &n, &f->e));
+    ok(f, benchmark_add(a.b, f->file, NULL, &n, &f->e));
     ok(f, benchmark_build(a.b, &f->e));
     return a;
 }
@@ -326,7 +326,7 @@ static void read_problems(struct fixture *f, const char *path, struct texts_of *
     struct problems *p;
     struct problem problem;
     bool more;
-    ok(f, problems_open(path, &p, &f->e));
+    ok(f, problems_open(path, NULL, &p, &f->e));
     for (;;) {
         ok(f, problems_next(p, &problem, &more, &f->e));
         if (!more)
@@ -374,7 +374,7 @@ static void test_gsm8k(void **state)
     read_problems(f, test, &problems);
     read_problems(f, train, &others);
     ok(f, benchmark_open(8, &a.b, &f->e));
-    ok(f, benchmark_add(a.b, test, &n, &f->e));
+    ok(f, benchmark_add(a.b, test, NULL, &n, &f->e));
     ok(f, benchmark_build(a.b, &f->e));
     struct rng r = rng_make(8, 0, 0);
     int exact = 0;

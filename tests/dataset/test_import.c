@@ -98,7 +98,7 @@ static void test_csv(void **state)
     refused(f, "b.csv", "", "empty file");
     refused(f, "b.csv", "x,y\n1,2\n", "has none of");
     refused(f, "b.csv", "x,y\n1,2\n",
-            "\"conversations\", \"instruction\"; its fields are \"x\", \"y\"; decant corpus import "
+            "\"conversations\", \"instruction\"; its fields are \"x\", \"y\"; --prompt-field NAME "
             "takes");
     refused(f, "b.csv", "prompt;answer\nbad;2\n", "b.csv:1: one column, \"prompt;answer\"");
     refused(f, "b.csv", "prompt\tanswer\nbad\t2\n", "tabs are read from a file called .tsv");
@@ -182,7 +182,7 @@ static void test_names_of_a_wide_record(void **state)
     assert_int_equal(import(f, "a.jsonl", b.data, &opt, &sum), ERR_FORMAT);
     assert_non_null(
         strstr(f->e.msg, "are \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...\", \"k0\", "));
-    assert_non_null(strstr(f->e.msg, "\"k6\", ...; decant corpus import"));
+    assert_non_null(strstr(f->e.msg, "\"k6\", ...; --prompt-field NAME"));
     buf_dispose(&b);
 }
 

@@ -54,6 +54,26 @@ static void write_n(struct fixture *f, const char *text, size_t n)
     assert_int_equal(fclose(file), 0);
 }
 
+static void test_named_fields(void **state)
+{
+    struct fixture *f = *state;
+    struct problem_fields names = {.prompt = "Aufgabe", .gold = "x.y"};
+    struct problems *p;
+    struct problem q;
+    bool more;
+    const char *text =
+        "{\"prompt\": \"not this\", \"Aufgabe\": \"a\", \"x\": {\"y\": 7}}\n{\"prompt\": \"p\"}";
+    write_n(f, text, strlen(text));
+    ok(f, problems_open(f->file, &names, &p, &f->e));
+    ok(f, problems_next(p, &q, &more, &f->e));
+    assert_true(more);
+    assert_string_equal(q.prompt, "a");
+    assert_string_equal(q.gold, "7");
+    assert_int_equal(problems_next(p, &q, &more, &f->e), ERR_FORMAT);
+    assert_non_null(strstr(f->e.msg, "has no \"Aufgabe\""));
+    problems_close(p);
+}
+
 static void test_forms(void **state)
 {
     struct fixture *f = *state;
@@ -67,7 +87,7 @@ static void test_forms(void **state)
         "{\"prompt\": \"Say.\", \"answer\": null}\n"
         "{\"prompt\": \"p\", \"question\": \"q\", \"answer\": \"\\\\boxed{7} \"}"; /* no \n */
     write_n(f, text, strlen(text));
-    ok(f, problems_open(f->file, &p, &f->e));
+    ok(f, problems_open(f->file, NULL, &p, &f->e));
     ok(f, problems_next(p, &q, &more, &f->e));
     assert_true(more && q.line == 1);
     assert_string_equal(q.prompt, "How many?");
@@ -106,7 +126,8 @@ static void test_bad_lines_are_named(void **state)
         {"\"text\"", "not a JSON object", 0},
         {"text", "not valid JSON", 0},
         {"{}", "has none of", 0},
-        {"{\"Aufgabe\": \"a\"}", "its fields are \"Aufgabe\"; decant corpus import takes", 0},
+        {"{\"Aufgabe\": \"a\"}", "its fields are \"Aufgabe\"; --prompt-field NAME takes another",
+         0},
         {"{\"prompt\": 3}", "should be a string", 0},
         {"{\"prompt\": null}", "should be a string", 0},
         {"{\"prompt\": [\"a\"]}", "should be a string", 0},
@@ -131,7 +152,7 @@ static void test_bad_lines_are_named(void **state)
         ok(f, buf_str(&text, "\n", &f->e));
         write_n(f, text.data, text.len);
         buf_dispose(&text);
-        ok(f, problems_open(f->file, &p, &f->e));
+        ok(f, problems_open(f->file, NULL, &p, &f->e));
         ok(f, problems_next(p, &q, &more, &f->e));
         err_code rc = problems_next(p, &q, &more, &f->e);
         snprintf(place, sizeof place, "%s:2: ", f->file);
@@ -144,12 +165,12 @@ static void test_bad_lines_are_named(void **state)
     struct problem q;
     bool more;
     write_n(f, "{\"prompt\": \"\\\\u0000\"}", 21);
-    ok(f, problems_open(f->file, &p, &f->e));
+    ok(f, problems_open(f->file, NULL, &p, &f->e));
     ok(f, problems_next(p, &q, &more, &f->e));
     assert_string_equal(q.prompt, "\\u0000");
     problems_close(p);
-    assert_int_equal(problems_open("/nonexistent/x.jsonl", &p, &f->e), ERR_NOTFOUND);
-    assert_int_equal(problems_open("/tmp", &p, &f->e), ERR_USAGE);
+    assert_int_equal(problems_open("/nonexistent/x.jsonl", NULL, &p, &f->e), ERR_NOTFOUND);
+    assert_int_equal(problems_open("/tmp", NULL, &p, &f->e), ERR_USAGE);
 }
 
 static void test_a_huge_line(void **state)
@@ -164,20 +185,20 @@ static void test_a_huge_line(void **state)
     memcpy(text, "{\"prompt\": \"", 12);
     write_n(f, text, n);
     assert_int_equal(truncate(f->file, (65 << 20) + 1), 0); /* a hole, read as zeros */
-    ok(f, problems_open(f->file, &p, &f->e));
+    ok(f, problems_open(f->file, NULL, &p, &f->e));
     assert_int_equal(problems_next(p, &q, &more, &f->e), ERR_FORMAT);
     assert_non_null(strstr(f->e.msg, "64 MiB"));
     problems_close(p);
     memcpy(text + (5 << 20), "\"}\n", 3); /* a line of 5 MiB is fine */
     write_n(f, text, (5 << 20) + 3);
-    ok(f, problems_open(f->file, &p, &f->e));
+    ok(f, problems_open(f->file, NULL, &p, &f->e));
     ok(f, problems_next(p, &q, &more, &f->e));
     assert_int_equal(q.n_prompt, (5 << 20) - 12);
     problems_close(p);
     /* nested too deep */
     memset(text, '[', 5000);
     write_n(f, text, 5000);
-    ok(f, problems_open(f->file, &p, &f->e));
+    ok(f, problems_open(f->file, NULL, &p, &f->e));
     assert_int_equal(problems_next(p, &q, &more, &f->e), ERR_FORMAT);
     problems_close(p);
     free(text);
@@ -200,7 +221,7 @@ static void test_random_bytes(void **state)
         for (int k = i % 9; k >= 0; k--)
             text[(size_t)rand_r(&seed) % n] = (char)rand_r(&seed);
         write_n(f, text, n - (size_t)rand_r(&seed) % n);
-        ok(f, problems_open(f->file, &p, &f->e));
+        ok(f, problems_open(f->file, NULL, &p, &f->e));
         while (!problems_next(p, &q, &more, &f->e) && more)
             assert_int_equal(strlen(q.prompt), q.n_prompt);
         problems_close(p);
@@ -322,9 +343,9 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_forms),       T(test_bad_lines_are_named),
-        T(test_a_huge_line), T(test_random_bytes),
-        T(test_import),      T(test_export),
+        T(test_named_fields), T(test_forms),        T(test_bad_lines_are_named),
+        T(test_a_huge_line),  T(test_random_bytes), T(test_import),
+        T(test_export),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
