@@ -159,8 +159,19 @@ static err_code load_added(struct tokenizer *t, const struct json *j, struct err
     return ERR_OK;
 }
 
+/* Does another token have this id or this text? */
+static bool is_taken(const struct tokenizer *t, int64_t id, const char *content)
+{
+    int64_t i = 0;
+    while (i < t->n && (!(t->entries[i].flags & TOK_PRESENT) ||
+                        strcmp(t->arena.data + t->entries[i].raw, content)))
+        i++;
+    return i < t->n ? i != id : id < t->n && t->entries[id].flags & TOK_PRESENT;
+}
+
 /* The tokens that tokenizer_config.json alone has, by id, as transformers adds them. What
- * tokenizer.json says of a token goes first. */
+ * tokenizer.json says of a token goes first, and what contradicts it is left out: the file may be
+ * an older one, or another model's. */
 static err_code load_added_decoder(struct tokenizer *t, const char *path, struct err *e)
 {
     struct json j = {0};
@@ -169,10 +180,12 @@ static err_code load_added_decoder(struct tokenizer *t, const char *path, struct
     for (const cJSON *a = cJSON_IsObject(added) ? added->child : NULL; a && !rc; a = a->next) {
         char *end;
         long id = strtol(a->string, &end, 10);
+        const cJSON *content = json_at(a, "content");
         if (end == a->string || *end || id < 0 || id > TOK_MAX_ID)
             rc = err_set(e, ERR_FORMAT, "%s: \"added_tokens_decoder\": \"%.60s\" should be an id",
                          path, a->string);
-        else if (id >= t->n || !(t->entries[id].flags & TOK_ADDED))
+        else if ((id >= t->n || !(t->entries[id].flags & TOK_ADDED)) &&
+                 !(cJSON_IsString(content) && is_taken(t, id, content->valuestring)))
             rc = load_added_one(t, &j, a, id, e);
     }
     json_close(&j);

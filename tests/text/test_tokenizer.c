@@ -451,7 +451,7 @@ static void eos_of_the_model(void **state)
 }
 
 /* A token that tokenizer_config.json alone has counts, as it does for transformers; of one that
- * both have, tokenizer.json says what it is. */
+ * both have, tokenizer.json says what it is, and which id and which text is whose. */
 static void added_by_config(void **state)
 {
     (void)state;
@@ -465,14 +465,19 @@ static void added_by_config(void **state)
     snprintf(config, sizeof config,
              "{\"eos_token\": \"<think>\", \"added_tokens_decoder\": {"
              "\"%d\": {\"content\": \"<think>\", \"special\": false}, "
-             "\"%d\": {\"content\": \"<|im_end|>\", \"special\": false}}}",
-             id, end);
+             "\"%d\": {\"content\": \"<|im_end|>\", \"special\": false}, "
+             "\"0\": {\"content\": \"<other>\"}, \"%d\": {\"content\": \"!\"}, "
+             "\"%d\": {\"content\": \"<think>\"}}}",
+             id, end, id + 1, id + 2);
     write_text(in_dir("tokenizer_config.json"), config);
     t = open_tokenizer(dir);
     assert_int_equal(tokenizer_find(t, "<think>"), id);
     assert_int_equal(tokenizer_eos(t), id);
     assert_true(tokenizer_is_added(t, id) && !tokenizer_is_special(t, id));
     assert_true(tokenizer_is_special(t, end));
+    assert_int_equal(tokenizer_size(t), id + 1);
+    assert_int_equal(tokenizer_find(t, "<other>"), -1);
+    assert_int_equal(tokenizer_find(t, "!"), 0);
     struct token_list ids = {0};
     encode(t, "<think>", 7, TOK_SPECIAL, &ids);
     assert_true(ids.n == 1 && ids.ids[0] == id);
