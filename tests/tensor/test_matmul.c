@@ -388,8 +388,6 @@ static void test_a_broken_vector_fails(void **state)
     mem_free(broken.data);
 }
 
-/* All 256 values of E4M3 and all f16 and bf16 patterns, converted as the portable reference does.
- */
 /* rows of n elements, row_bytes apart, to rows of n + 1 floats, times 0.7. */
 static void check_conversion(const struct cpu_kernels *k, enum dtype t, const void *src,
                              int64_t row_bytes, int64_t rows, int64_t n, float *got, float *want)
@@ -407,6 +405,8 @@ static void check_conversion(const struct cpu_kernels *k, enum dtype t, const vo
     }
 }
 
+/* All 256 values of E4M3 and all f16 and bf16 patterns, converted as the portable reference does.
+ */
 static void test_conversion_is_exact(void **state)
 {
     (void)state;

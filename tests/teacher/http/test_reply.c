@@ -459,9 +459,6 @@ static void counts_must_be_counts(void **state)
     http_reply_free(r);
 }
 
-#define COUNT(n)                                                                                   \
-    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":" #n "}}\n\n"
-/* A count that came before the text is no count of it. */
 static void a_cost_is_the_whole_cost(void **state)
 {
     (void)state;
@@ -488,6 +485,9 @@ static void a_cost_is_the_whole_cost(void **state)
     http_reply_free(r);
 }
 
+#define COUNT(n)                                                                                   \
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":" #n "}}\n\n"
+/* A count that came before the text is no count of it. */
 static void counts_must_be_of_the_text(void **state)
 {
     (void)state;
