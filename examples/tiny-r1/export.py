@@ -55,7 +55,7 @@ def main():
     a = a.parse_args()
 
     model = Deepseek(json.loads((a.model / "config.json").read_text()))
-    state = torch.load(a.checkpoint)
+    state = torch.load(a.checkpoint, map_location="cpu")
     model.load_state_dict(state["model"])
     path = a.model / "model.safetensors"
     temporary = path.with_suffix(".tmp")

@@ -50,8 +50,10 @@ def main():
     a.add_argument("--sums", type=float, default=0.25, help="rows of sums for each problem")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--threads", type=int, default=1)
+    a.add_argument("--device", default="cpu", help="or cuda")
     a = a.parse_args()
 
+    torch.set_default_device(a.device)
     torch.set_num_threads(a.threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(a.seed)

@@ -437,6 +437,57 @@ static void test_conversion_is_exact(void **state)
     mem_free(want);
 }
 
+static void check_transposed(const struct cpu_kernels *k, const uint8_t *src, int64_t row_bytes,
+                             int64_t rows, int64_t n, float scale)
+{
+    enum { LD = 83 };
+    float *got = bytes_new((size_t)(n * LD) * 4 + 4);
+    for (int64_t i = 0; i < n * LD; i++)
+        got[i] = 7;
+    k->to_f32_transposed(DT_F8_E4M3, src, row_bytes, got, LD, rows, n, scale);
+    for (int64_t j = 0; j < n; j++)
+        for (int64_t i = 0; i < LD; i++) {
+            float want = i < rows ? f8_to_f32(src[i * row_bytes + j]) * scale : 7;
+            float is = got[j * LD + i];
+            assert_true(isnan(want) ? isnan(is) : memcmp(&is, &want, sizeof is) == 0);
+        }
+    mem_free(got);
+}
+
+/* Panels of FP8, to the bit: of normal numbers alone, with one zero, denormal or NaN among them,
+ * and of all values; scales at both ends of float32. */
+static void test_panels_are_exact(void **state)
+{
+    (void)state;
+    enum { ROWS = 67, COLS = 150 };
+    static const float scales[] = {1, 0.0173f, -3.1f, 127.9f, 128, 1e30f, 1e-40f};
+    static const uint8_t odd_ones[] = {0, 0x80, 1, 0x87, 0x7F, 0xFF};
+    const struct cpu_kernels *k[3];
+    int n = cpu_kernels_list(k);
+    struct rng r = rng_make(21, 0, 0);
+    uint8_t *normal = bytes_new(ROWS * COLS), *any = bytes_new(ROWS * COLS);
+    for (int i = 0; i < ROWS * COLS; i++) {
+        normal[i] = (uint8_t)(8 + rng_below(&r, 119) + (rng_below(&r, 2) << 7));
+        any[i] = (uint8_t)rng_below(&r, 256);
+    }
+    for (int i = 0; i < n; i++) {
+        for (int s = 0; s < COUNT(scales); s++) {
+            check_transposed(k[i], normal, COLS, ROWS, COLS, scales[s]);
+            check_transposed(k[i], any, COLS, ROWS, COLS, scales[s]);
+        }
+        for (int64_t rows = 0; rows <= 33; rows++)
+            check_transposed(k[i], any, COLS, rows, 3 * rows, 0.5f);
+        for (int p = 0; p < 16 * 16 * COUNT(odd_ones); p++) {
+            uint8_t *at = normal + p / 16 % 16 * COLS + p % 16, kept = *at;
+            *at = odd_ones[p / 256];
+            check_transposed(k[i], normal, COLS, 16, 16, 0.3f);
+            *at = kept;
+        }
+    }
+    mem_free(normal);
+    mem_free(any);
+}
+
 static void test_open(void **state)
 {
     (void)state;
@@ -466,6 +517,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open),
         cmocka_unit_test(test_conversion_is_exact),
+        cmocka_unit_test(test_panels_are_exact),
         cmocka_unit_test(test_matmul),
         cmocka_unit_test(test_no_rows),
         cmocka_unit_test(test_rowwise_to_the_bit),

@@ -173,28 +173,35 @@ void cpu_split(int n_threads, int64_t n, int64_t unit, cpu_body *body, const voi
     }
 }
 
+/* How a part of w becomes float32: by rows, or transposed. */
+struct conversion {
+    void (*convert)(enum dtype t, const void *src, int64_t row_bytes, float *dst, int64_t ld,
+                    int64_t rows, int64_t n, float scale);
+    int64_t row_step, column_step; /* in dst */
+};
+
 /* n columns of `rows` rows at src, of which the first `left` columns have the scale *s, and each
  * scale_cols more the next. */
-static void scaled_rows(const struct cpu_kernels *k, const struct tensor *w, const char *src,
+static void scaled_rows(const struct conversion *to, const struct tensor *w, const char *src,
                         const float *s, int64_t left, int64_t rows, int64_t n, float *dst,
                         int64_t ld)
 {
     for (; n > left; left = w->scale_cols) {
-        k->to_f32(w->dtype, src, w->ld, dst, ld, rows, left, *s++);
+        to->convert(w->dtype, src, w->ld, dst, ld, rows, left, *s++);
         src += left; /* only FP8 has scales: a byte each */
-        dst += left;
+        dst += left * to->column_step;
         n -= left;
     }
-    k->to_f32(w->dtype, src, w->ld, dst, ld, rows, n, *s);
+    to->convert(w->dtype, src, w->ld, dst, ld, rows, n, *s);
 }
 
-void cpu_rows_part(const struct cpu_kernels *k, const struct tensor *w, int64_t i, int64_t rows,
-                   int64_t c, int64_t n, float *dst, int64_t ld)
+static void convert_part(const struct conversion *to, const struct tensor *w, int64_t i,
+                         int64_t rows, int64_t c, int64_t n, float *dst, int64_t ld)
 {
     int64_t size = dtype_info(w->dtype)->block_bytes, row_bytes = w->ld * size;
     const char *src = (const char *)w->data + i * row_bytes + c * size;
     if (!w->scale) {
-        k->to_f32(w->dtype, src, row_bytes, dst, ld, rows, n, 1);
+        to->convert(w->dtype, src, row_bytes, dst, ld, rows, n, 1);
         return;
     }
     int64_t stripe = (i + w->scale_row0) / w->scale_rows, column = c / w->scale_cols;
@@ -202,9 +209,23 @@ void cpu_rows_part(const struct cpu_kernels *k, const struct tensor *w, int64_t 
     const float *s = w->scale + stripe * w->scale_ld + column;
     for (; rows > 0; in_stripe = w->scale_rows, s += w->scale_ld) {
         int64_t m = rows < in_stripe ? rows : in_stripe;
-        scaled_rows(k, w, src, s, (column + 1) * w->scale_cols - c, m, n, dst, ld);
+        scaled_rows(to, w, src, s, (column + 1) * w->scale_cols - c, m, n, dst, ld);
         src += m * row_bytes;
-        dst += m * ld;
+        dst += m * to->row_step;
         rows -= m;
     }
+}
+
+void cpu_rows_part(const struct cpu_kernels *k, const struct tensor *w, int64_t i, int64_t rows,
+                   int64_t c, int64_t n, float *dst, int64_t ld)
+{
+    struct conversion to = {k->to_f32, ld, 1};
+    convert_part(&to, w, i, rows, c, n, dst, ld);
+}
+
+void cpu_columns_part(const struct cpu_kernels *k, const struct tensor *w, int64_t i, int64_t rows,
+                      int64_t c, int64_t n, float *dst, int64_t ld)
+{
+    struct conversion to = {k->to_f32_transposed, 1, ld};
+    convert_part(&to, w, i, rows, c, n, dst, ld);
 }

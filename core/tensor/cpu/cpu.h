@@ -61,6 +61,9 @@ void cpu_part(int64_t n, int64_t unit, int i, int n_threads, int64_t *first, int
  * dst's rows stand ld apart. */
 void cpu_rows_part(const struct cpu_kernels *k, const struct tensor *w, int64_t i, int64_t rows,
                    int64_t c, int64_t n, float *dst, int64_t ld);
+/* The same transposed, of FP8: element (i + l, c + j) at dst[j * ld + l]. */
+void cpu_columns_part(const struct cpu_kernels *k, const struct tensor *w, int64_t i, int64_t rows,
+                      int64_t c, int64_t n, float *dst, int64_t ld);
 
 /* The same of one row. */
 static inline void cpu_row_part(const struct cpu_kernels *k, const struct tensor *w, int64_t i,

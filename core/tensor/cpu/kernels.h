@@ -19,6 +19,9 @@ struct cpu_kernels {
     /* dst[rows,n] = src * scale, of F32, F16, BF16 or F8_E4M3; src's rows stand row_bytes apart. */
     void (*to_f32)(enum dtype t, const void *src, int64_t row_bytes, float *dst, int64_t ld,
                    int64_t rows, int64_t n, float scale);
+    /* dst[n,rows] = src[rows,n]^T * scale, of F8_E4M3, dst's rows ld apart. */
+    void (*to_f32_transposed)(enum dtype t, const void *src, int64_t row_bytes, float *dst,
+                              int64_t ld, int64_t rows, int64_t n, float scale);
 
     /* y[m,n] = x[m,k] . w[n,k]^T. Lane l of an element sums the products of columns l, l + lanes,
      * ... in order; the lanes fold as a tree: the same for every m and n. A sum over more columns

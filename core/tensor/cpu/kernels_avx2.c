@@ -92,6 +92,47 @@ INLINE bool v_f8_nan(v_bytes top)
     return _mm_movemask_epi8(_mm_cmpeq_epi8(top, _mm_set1_epi8((char)0xFE))) != 0;
 }
 
+/* 16 bytes of each of two rows, one below the other. */
+INLINE vi v_load_rows(const uint8_t *p, int64_t row_bytes)
+{
+    __m128i a = _mm_loadu_si128((const __m128i *)p);
+    __m128i b = _mm_loadu_si128((const __m128i *)(p + row_bytes));
+    return (vi)_mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
+}
+
+/* No FP8 in r is 0, denormal or NaN: twice the magnitude is 16 to 252. */
+INLINE bool v_f8_normal(const vi r[4])
+{
+    __m256i top = _mm256_setzero_si256(), least = _mm256_set1_epi8(16);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        __m256i v = (__m256i)r[i];
+        top = _mm256_max_epu8(top, _mm256_sub_epi8(_mm256_add_epi8(v, v), least));
+    }
+    __m256i most = _mm256_set1_epi8((char)(252 - 16));
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_max_epu8(top, most), most)) == -1;
+}
+
+INLINE vi v_zip_lo(vi a, vi b)
+{
+    return (vi)_mm256_unpacklo_epi32((__m256i)a, (__m256i)b);
+}
+
+INLINE vi v_zip_hi(vi a, vi b)
+{
+    return (vi)_mm256_unpackhi_epi32((__m256i)a, (__m256i)b);
+}
+
+INLINE vi v_zip_lo2(vi a, vi b)
+{
+    return (vi)_mm256_unpacklo_epi64((__m256i)a, (__m256i)b);
+}
+
+INLINE vi v_zip_hi2(vi a, vi b)
+{
+    return (vi)_mm256_unpackhi_epi64((__m256i)a, (__m256i)b);
+}
+
 #define KERNELS_NAME "avx2"
 #include "core/tensor/cpu/kernels_body.h"
 

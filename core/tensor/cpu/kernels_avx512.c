@@ -127,6 +127,49 @@ INLINE bool v_f8_nan(v_bytes top)
     return _mm256_cmpeq_epi8_mask(top, _mm256_set1_epi8((char)0xFE)) != 0;
 }
 
+/* 16 bytes of each of four rows, one below the other. */
+INLINE vi v_load_rows(const uint8_t *p, int64_t row_bytes)
+{
+    __m128i a = _mm_loadu_si128((const __m128i *)p);
+    __m128i b = _mm_loadu_si128((const __m128i *)(p + row_bytes));
+    __m128i c = _mm_loadu_si128((const __m128i *)(p + 2 * row_bytes));
+    __m128i d = _mm_loadu_si128((const __m128i *)(p + 3 * row_bytes));
+    __m512i v = _mm512_inserti32x4(_mm512_castsi128_si512(a), b, 1);
+    return (vi)_mm512_inserti32x4(_mm512_inserti32x4(v, c, 2), d, 3);
+}
+
+/* No FP8 in r is 0, denormal or NaN: twice the magnitude is 16 to 252. */
+INLINE bool v_f8_normal(const vi r[4])
+{
+    __m512i top = _mm512_setzero_si512(), least = _mm512_set1_epi8(16);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        __m512i v = (__m512i)r[i];
+        top = _mm512_max_epu8(top, _mm512_sub_epi8(_mm512_add_epi8(v, v), least));
+    }
+    return _mm512_cmpgt_epu8_mask(top, _mm512_set1_epi8((char)(252 - 16))) == 0;
+}
+
+INLINE vi v_zip_lo(vi a, vi b)
+{
+    return (vi)_mm512_unpacklo_epi32((__m512i)a, (__m512i)b);
+}
+
+INLINE vi v_zip_hi(vi a, vi b)
+{
+    return (vi)_mm512_unpackhi_epi32((__m512i)a, (__m512i)b);
+}
+
+INLINE vi v_zip_lo2(vi a, vi b)
+{
+    return (vi)_mm512_unpacklo_epi64((__m512i)a, (__m512i)b);
+}
+
+INLINE vi v_zip_hi2(vi a, vi b)
+{
+    return (vi)_mm512_unpackhi_epi64((__m512i)a, (__m512i)b);
+}
+
 #define KERNELS_NAME "avx512"
 #include "core/tensor/cpu/kernels_body.h"
 

@@ -66,6 +66,47 @@ INLINE vf v_load_f8(const uint8_t *p)
     return (vf)((vi)v | (u & 128) << 24);
 }
 
+INLINE vi v_load_rows(const uint8_t *p, int64_t row_bytes)
+{
+    (void)row_bytes;
+    vi v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* No FP8 in r is 0, denormal or NaN: twice the magnitude is 16 to 252. */
+INLINE bool v_f8_normal(const vi r[4])
+{
+    bool normal = true;
+    for (int i = 0; i < 4; i++)
+        for (int l = 0; l < LANES; l++)
+            for (int shift = 0; shift < 32; shift += 8) {
+                int magnitude = r[i][l] >> shift & 127;
+                normal &= magnitude >= 8 && magnitude < 127;
+            }
+    return normal;
+}
+
+INLINE vi v_zip_lo(vi a, vi b)
+{
+    return V4_PICK(a, b, 0, 4, 1, 5);
+}
+
+INLINE vi v_zip_hi(vi a, vi b)
+{
+    return V4_PICK(a, b, 2, 6, 3, 7);
+}
+
+INLINE vi v_zip_lo2(vi a, vi b)
+{
+    return V4_PICK(a, b, 0, 1, 4, 5);
+}
+
+INLINE vi v_zip_hi2(vi a, vi b)
+{
+    return V4_PICK(a, b, 2, 3, 6, 7);
+}
+
 #define KERNELS_NAME "portable"
 #include "core/tensor/cpu/kernels_body.h"
 

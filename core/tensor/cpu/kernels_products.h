@@ -387,27 +387,29 @@ INLINE void nn_edge(int64_t m, int64_t n, const struct nn_args *g)
 INLINE void nn_rows(int64_t m, const int n_vectors, const struct nn_args *columns)
 {
     struct nn_args g = *columns;
-    for (; m >= 6; m -= 6) {
-        nn_tile(6, n_vectors, &g);
-        g.a += 6 * g.rs_a;
-        g.c += 6 * g.ld_c;
-    }
-    switch (m) {
-    case 1:
-        nn_tile(1, n_vectors, &g);
-        break;
-    case 2:
-        nn_tile(2, n_vectors, &g);
-        break;
-    case 3:
-        nn_tile(3, n_vectors, &g);
-        break;
-    case 4:
-        nn_tile(4, n_vectors, &g);
-        break;
-    case 5:
-        nn_tile(5, n_vectors, &g);
-        break;
+    for (int64_t tiles = (m + 5) / 6, rows; tiles > 0; tiles--, m -= rows) {
+        rows = (m + tiles - 1) / tiles; /* 8 are 4 and 4, which keep more sums going than 6 and 2 */
+        switch (rows) {
+        case 1:
+            nn_tile(1, n_vectors, &g);
+            break;
+        case 2:
+            nn_tile(2, n_vectors, &g);
+            break;
+        case 3:
+            nn_tile(3, n_vectors, &g);
+            break;
+        case 4:
+            nn_tile(4, n_vectors, &g);
+            break;
+        case 5:
+            nn_tile(5, n_vectors, &g);
+            break;
+        default:
+            nn_tile(6, n_vectors, &g);
+        }
+        g.a += rows * g.rs_a;
+        g.c += rows * g.ld_c;
     }
 }
 
@@ -418,6 +420,12 @@ static void nn(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs_a, in
     const int64_t wide = NN_VECTORS * LANES;
     for (; n >= wide; n -= wide, g.b += wide, g.c += wide)
         nn_rows(m, NN_VECTORS, &g);
+    if (NN_VECTORS > 2 && n >= 2 * LANES) {
+        nn_rows(m, 2, &g);
+        n -= 2 * LANES;
+        g.b += 2 * LANES;
+        g.c += 2 * LANES;
+    }
     for (; n >= LANES; n -= LANES, g.b += LANES, g.c += LANES)
         nn_rows(m, 1, &g);
     if (n)

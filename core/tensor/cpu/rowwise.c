@@ -33,9 +33,33 @@ static void rowwise_rows(const struct cpu_kernels *k, struct tensor *y, const st
     }
 }
 
+/* FP8 weights stand as a panel of float32, PANEL_COLS x PANEL_ROWS, their rows side by side:
+ * transposed four at a time they cost no more than row by row, and sums end where they belong
+ * instead of in lanes that have to be folded. A panel fills two thirds of a first cache. */
+#define PANEL_ROWS 64
+#define PANEL_COLS(k) (8 * (k)->lanes)
+#define T_PANEL 256
+
+static void panel_rows(const struct cpu_kernels *k, struct tensor *y, const struct tensor *x,
+                       const struct tensor *w, int64_t first, int64_t last, bool add, float *panel)
+{
+    int64_t rows = tensor_rows(x), cols = tensor_cols(x);
+    for (int64_t t = 0; t < rows; t += T_PANEL) {
+        int64_t m = rows - t < T_PANEL ? rows - t : T_PANEL;
+        for (int64_t n = first; n < last; n += PANEL_ROWS) {
+            int64_t n_panel = last - n < PANEL_ROWS ? last - n : PANEL_ROWS;
+            for (int64_t c = 0; c == 0 || c < cols; c += PANEL_COLS(k)) {
+                int64_t len = cols - c < PANEL_COLS(k) ? cols - c : PANEL_COLS(k);
+                cpu_columns_part(k, w, n, n_panel, c, len, panel, PANEL_ROWS);
+                k->nn(m, n_panel, len, cpu_row(x, t) + c, x->ld, 1, panel, PANEL_ROWS,
+                      cpu_row(y, t) + n, y->ld, add || c > 0);
+            }
+        }
+    }
+}
+
 /* Few rows of x repay no tile of 16-bit weights, which one or two instructions convert in
- * registers, again for every 4 rows. FP8 takes twice as many, and a tile pays from the first row
- * on. */
+ * registers, again for every 4 rows. */
 static bool convert_in_registers(const struct tensor *w, int64_t rows)
 {
     return rows <= 16 && (w->dtype == DT_F16 || w->dtype == DT_BF16);
@@ -57,6 +81,8 @@ static void product_columns(const void *ctx, int64_t first, int64_t last, int i)
         p->k->nt_weights(tensor_rows(p->x), last - first, tensor_cols(p->x), p->x->data, p->x->ld,
                          p->w->dtype, tensor_row(p->w, first), 2 * p->w->ld,
                          (float *)p->y->data + first, p->y->ld, p->add);
+    else if (last > first && p->w->dtype == DT_F8_E4M3)
+        panel_rows(p->k, p->y, p->x, p->w, first, last, p->add, p->scratch + i * p->part);
     else if (last > first)
         rowwise_rows(p->k, p->y, p->x, p->w, first, last, p->add, p->scratch + i * p->part);
 }
