@@ -61,15 +61,17 @@ static void to_f32_transposed(enum dtype t, const void *from, int64_t row_bytes,
 {
     (void)t; /* FP8 */
     const uint8_t *src = from;
+    /* So many rows at once are more streams than the processor follows by itself: the next columns
+     * of long rows, the next rows of short ones are asked for here. */
+    int64_t ahead = row_bytes > 1024 ? 128 : LANES * row_bytes;
     bool fits = fabsf(scale) < 0x1p7f;
     int64_t i = 0;
     for (; i + LANES <= rows; i += LANES) {
         const uint8_t *row = src + i * row_bytes;
         for (int64_t j = 0; j + 16 <= n; j += 16) {
-            /* Long rows are more streams than the processor follows by itself. */
-            for (int64_t l = 0; l < LANES / 4 && row_bytes > 1024; l++)
+            for (int64_t l = 0; l < LANES / 4; l++)
                 __builtin_prefetch(row + (j / 16 % 4 * (LANES / 4) + l) * row_bytes + j / 64 * 64 +
-                                   128);
+                                   ahead);
             f8_block(row + j, row_bytes, fits, scale, dst + j * ld + i, ld);
         }
         for (int64_t j = n / 16 * 16; j < n; j++)
