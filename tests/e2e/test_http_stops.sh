@@ -30,7 +30,7 @@ for grace in 5 0; do
     generate_int() {
         # shellcheck disable=SC2086
         $decant generate-traces --teacher "$url" --prompts "$dir/p.jsonl" --corpus "$dir/i$grace.db" $prices \
-            --seed 3 --canary 0 --samples 4 --concurrency 64 --grace $grace >"$dir/i.out" 2>"$dir/i.err" &
+            --seed 3 --canary 0 --samples 4 --concurrency 64 --grace $grace --json >"$dir/i.out" 2>"$dir/i.err" &
         pid=$!
         sleep 0.9
         kill -INT $pid
@@ -48,9 +48,13 @@ for grace in 5 0; do
     [ "$n" -ge 64 ] && [ "$n" -lt 600 ] || fail "Ctrl-C with a grace of $grace s: $n traces"
     sent=$(a "SELECT count(*) FROM ledger WHERE state = 'sent'")
     gone=$(a "SELECT count(*) FROM ledger WHERE state = 'gone'")
+    # what waited for a place was never asked: nothing of it is abandoned
+    abandoned=$(sed 's/.*"abandoned":\([0-9]*\).*/\1/' "$dir/i.out")
     if [ $grace = 0 ]; then # one may be on its way at that moment
         [ "$n" -le "$sent" ] && [ "$sent" -le $((n + 4)) ] || fail "Ctrl-C: $n answers kept of $sent"
+        [ "$abandoned" -ge 1 ] && [ "$abandoned" -le 64 ] || fail "Ctrl-C: $abandoned of 64 on their way abandoned"
     else
+        same "$abandoned" 0 "abandoned with a grace in which all ended"
         same "$gone" 0 "answers dropped with a grace"
         same "$n" "$sent" "Ctrl-C with a grace: answers kept"
     fi
