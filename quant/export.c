@@ -140,7 +140,7 @@ static err_code declare(struct exporter *ex, const char *dir, struct err *e)
     if (!rc)
         rc = sampling_add_metadata(ex->g, dir, e);
     if (!rc)
-        rc = vocab_add_metadata(ex->g, tok, dir, ex->info.n_vocab, ex->info.bos, ex->info.eos, e);
+        rc = vocab_add_metadata(ex->g, tok, dir, ex->info.n_vocab, ex->info.bos, e);
     if (!rc)
         rc = declare_tensors(ex, e);
     tokenizer_close(tok);

@@ -158,12 +158,10 @@ static err_code refuse_unknown(const struct json *j, struct err *e)
     return rc;
 }
 
-/* A token id, or -1; the list that some models have for eos counts with its first. */
+/* A token id, or -1. */
 static int64_t token_id(const struct json *j, const char *key)
 {
     const cJSON *v = json_at(j->root, key);
-    if (cJSON_IsArray(v))
-        v = v->child;
     return cJSON_IsNumber(v) && v->valuedouble >= 0 && v->valuedouble < MAX_VOCAB
                ? (int64_t)v->valuedouble
                : -1;
@@ -223,7 +221,6 @@ err_code model_info_read(struct model_info *m, const struct weights *w, struct e
     if (!rc)
         rc = refuse_unknown(j, e);
     m->bos = token_id(j, "bos_token_id");
-    m->eos = token_id(j, "eos_token_id");
     return rc;
 }
 

@@ -20,7 +20,7 @@ struct model_info {
     enum model_rope rope;
     double rope_factor, rope_low, rope_high, rope_original;
     double rope_attention, rope_beta_fast, rope_beta_slow; /* yarn; rope_attention 0: derived */
-    int64_t bos, eos;                                      /* of config.json; -1: not given */
+    int64_t bos;                                           /* of config.json; -1: not given */
 };
 err_code model_info_read(struct model_info *m, const struct weights *w, struct err *e);
 

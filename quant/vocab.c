@@ -95,14 +95,14 @@ static err_code add_id(struct gguf_writer *g, const char *key, int64_t id, int64
 }
 
 static err_code add_special(struct gguf_writer *g, const struct tokenizer *t, int64_t n_rows,
-                            int64_t bos, int64_t eos, struct err *e)
+                            int64_t bos, struct err *e)
 {
     struct chat chat;
     const int32_t *stops;
     int n_stops = tokenizer_stops(t, &stops);
     err_code rc = chat_init(&chat, t, e);
     bos = tokenizer_bos(t) >= 0 ? tokenizer_bos(t) : bos;
-    eos = tokenizer_eos(t) >= 0 ? tokenizer_eos(t) : eos;
+    int64_t eos = tokenizer_eos(t);
     /* what ends a turn, also where it is eos itself: without it, llama.cpp takes the first that it
      * meets of the names it knows; then the stops that are left */
     int64_t eot = chat.form == CHAT_PLAIN ? -1 : chat.eos, eom = -1;
@@ -129,7 +129,7 @@ static err_code add_special(struct gguf_writer *g, const struct tokenizer *t, in
 }
 
 err_code vocab_add_metadata(struct gguf_writer *g, const struct tokenizer *t, const char *path,
-                            int64_t n_rows, int64_t bos, int64_t eos, struct err *e)
+                            int64_t n_rows, int64_t bos, struct err *e)
 {
     const char *pre = tokenizer_pre_name(t);
     if (!pre)
@@ -153,7 +153,7 @@ err_code vocab_add_metadata(struct gguf_writer *g, const struct tokenizer *t, co
     if (!rc)
         rc = add_merges(g, t, e);
     if (!rc)
-        rc = add_special(g, t, n_rows, bos, eos, e);
+        rc = add_special(g, t, n_rows, bos, e);
     if (!rc && tokenizer_chat_template(t))
         rc = gguf_add_str(g, "tokenizer.chat_template", tokenizer_chat_template(t), e);
     return rc;

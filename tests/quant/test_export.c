@@ -279,6 +279,31 @@ static void test_stops(void **state)
     gguf_close(g);
 }
 
+/* config.json's eos is named where nothing beside the tokenizer names one, if it is an added token:
+ * no answer may end at a part of a word. */
+static void test_eos_of_the_model(void **state)
+{
+    struct place *p = *state;
+    struct export_report r;
+    struct gguf *g;
+    struct gguf_value v;
+    struct tiny m = qwen2;
+    m.extra = "\"eos_token_id\": 257";
+    tiny_make(p->model, &m, 1);
+    tiny_write(p->model, "tokenizer_config.json", "{}");
+    export(p, "f16", &r);
+    assert_int_equal(gguf_open(p->out, &g, NULL), 0);
+    expect_int(g, "tokenizer.ggml.eos_token_id", 257);
+    gguf_close(g);
+    m.extra = "\"eos_token_id\": 7";
+    tiny_make(p->model, &m, 1);
+    tiny_write(p->model, "tokenizer_config.json", "{}");
+    export(p, "f16", &r);
+    assert_int_equal(gguf_open(p->out, &g, NULL), 0);
+    assert_false(gguf_find(g, "tokenizer.ggml.eos_token_id", &v));
+    gguf_close(g);
+}
+
 /* Each refusal names the cause, and an older file stays. */
 static void expect_refused(struct place *p, err_code want, const char *word)
 {
@@ -453,6 +478,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tensors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metadata, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stops, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_eos_of_the_model, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sampling, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rope_scaling, setup, teardown),
         cmocka_unit_test_setup_teardown(test_threads, setup, teardown),

@@ -437,6 +437,12 @@ static void eos_of_the_model(void **state)
     assert_int_equal(tokenizer_stops(t, &stops), 2);
     assert_true(stops[0] == pad && stops[1] == end);
     tokenizer_close(t);
+    write_text(in_dir("config.json"), "{\"eos_token_id\": 7}"); /* of it, but a part of words */
+    t = open_tokenizer(temp_dir);
+    assert_int_equal(tokenizer_eos(t), pad);
+    assert_int_equal(tokenizer_stops(t, &stops), 2);
+    assert_true(stops[0] == pad && stops[1] == end);
+    tokenizer_close(t);
     snprintf(config, sizeof config, "{\"eos_token_id\": [%d, 7]}", end);
     write_text(in_dir("config.json"), config);
     t = open_tokenizer(temp_dir);
