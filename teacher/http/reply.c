@@ -328,7 +328,7 @@ void http_reply_view(struct http_reply *r, struct reply_view *v)
                             .cost_usd = r->cost,
                             .message = or_null(r->message),
                             .status = r->status,
-                            .flagged = r->flagged,
+                            .of_prompt = r->of_prompt,
                             .has_logprobs = has_logprobs,
                             .logprobs = has_logprobs ? r->logprobs.data : NULL,
                             .n_logprobs = has_logprobs ? r->logprobs.len : 0,

@@ -100,7 +100,8 @@ struct reply_view {
     const char *message;   /* of REPLY_BAD: what was wrong, or the server's own words (at most 500
                               bytes, control characters removed) */
     int status;            /* an error object's numeric code, else 0 */
-    bool flagged;          /* the error is of this prompt: a filter flagged it (OpenRouter) */
+    bool of_prompt; /* the error is of this prompt: a filter flagged it (OpenRouter), or it is
+                       too long for the model (Together says so with a 403) */
     bool has_logprobs;
     const void *logprobs; /* core/lm/logprobs.h's format, of reasoning and answer */
     size_t n_logprobs, n_logprob_tokens;

@@ -133,10 +133,23 @@ static void add_words(char *text, size_t *n, struct span words)
     scan_unquote(words, text, n);
 }
 
+/* Are prompt and answer together too long for the model? Most servers say 400 of that, Together
+ * 403:
+ * "`inputs` tokens + `max_new_tokens` must be <= 4097", "... less than the context length ...". */
+static bool is_too_long(const char *text)
+{
+    static const char *const lengths[] = {"max_new_tokens", "context length", "context window",
+                                          "context limit"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        found = found || strcasestr(text, lengths[i]);
+    return found && strcasestr(text, "token");
+}
+
 /* An error as servers write it: an object with message and code, or a bare string. */
 static bool bad_error(struct http_reply *r, struct span error)
 {
-    char text[2048];
+    char text[2049];
     size_t n = 0;
     double code = 0;
     struct span message = error, number = {0}, where = {0}, raw = {0};
@@ -146,21 +159,23 @@ static bool bad_error(struct http_reply *r, struct span error)
         number = scan_at(error, "code");
         if (!number.p)
             number = scan_at(error, "status");
-        r->flagged = scan_at(scan_at(error, "metadata"), "flagged_input").p;
+        r->of_prompt = scan_at(scan_at(error, "metadata"), "flagged_input").p;
     }
     if (number.p && span_is_string(number) && number.n == 5)
         number = (struct span){number.p + 1, 3}; /* "429" */
     if (!scan_number(number, &code) || !(code >= 100 && code < 600))
         code = 0;
-    if (is_said(message) && message.n + where.n <= sizeof text - 2) {
+    if (is_said(message) && message.n + where.n <= sizeof text - 3) {
         if (is_said(where))
             add_words(text, &n, where);
         add_words(text, &n, message);
-        if (is_said(raw) && raw.n <= sizeof text - 2 - n)
+        if (is_said(raw) && raw.n <= sizeof text - 3 - n)
             add_words(text, &n, raw);
     } else
         n = (size_t)snprintf(text, sizeof text, "an error: %.*s",
                              (int)(error.n < 400 ? error.n : 400), error.p);
+    text[n] = 0;
+    r->of_prompt |= is_too_long(text);
     return reply_bad(r, (int)code, text, n);
 }
 

@@ -33,9 +33,9 @@ static enum try_result judge_status(int status)
 }
 
 /* A 403 that is no matter of the key: the next prompt may be let in. */
-static bool is_flagged(int status, const struct reply_view *v)
+static bool is_of_prompt(int status, const struct reply_view *v)
 {
-    return status == 403 && v->flagged;
+    return status == 403 && v->of_prompt;
 }
 
 /* An error object in the body of a 200. What was being answered was no bad request, whatever the
@@ -43,7 +43,7 @@ static bool is_flagged(int status, const struct reply_view *v)
  * the engine's death too. */
 static enum try_result judge_error(const struct reply_view *v)
 {
-    if (is_flagged(v->status, v))
+    if (is_of_prompt(v->status, v))
         return TRY_FAILED;
     enum try_result result =
         v->status >= 400 && v->status <= 599 ? judge_status(v->status) : TRY_AGAIN;
@@ -65,7 +65,7 @@ enum try_result retry_judge(enum try_break how, int status, bool html, const str
         return TRY_NO_REACH;
     if (status >= 300 && status < 400)
         return TRY_FATAL; /* a redirect: the URL is wrong, for every request */
-    if (is_flagged(status, v))
+    if (is_of_prompt(status, v))
         return TRY_FAILED;
     if (status >= 400)
         return judge_status(status);

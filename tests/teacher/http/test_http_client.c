@@ -224,32 +224,58 @@ static void test_every_status(void **state)
     }
 }
 
-/* OpenRouter's 403 for a prompt that a filter flagged: the endpoint is well. */
-static bool answer_flagged(struct script_request *q)
+static bool answer_403(struct script_request *q)
 {
-    static const char body[] =
-        "{\"error\":{\"message\":\"Your input was flagged\",\"code\":403,\"metadata\":{"
-        "\"reasons\":[\"violence\"],\"flagged_input\":\"...\",\"provider_name\":\"P\"}}}";
-    return q->i == 0 ? script_reply(q, 403, "", "application/json", body) : send_sse(q);
+    const char *const *body = q->server->user;
+    return q->i == 0 ? script_reply(q, 403, "", "application/json", *body) : send_sse(q);
 }
 
-static void test_a_flagged_prompt(void **state)
+/* OpenRouter's 403 for a prompt that a filter flagged, Together's for one that is too long beside
+ * max_tokens: the endpoint is well. Of a key that may not do this it is not. */
+static void test_a_403_of_the_prompt(void **state)
 {
     (void)state;
-    struct script s = {.answer = answer_flagged};
-    struct client c;
-    script_start(&s);
-    client_options(&c, s.url);
-    client_open(&c);
-    client_ask(&c, 1);
-    struct http_answer a = client_next(&c, 10);
-    assert_int_equal(a.outcome, HTTP_FAILED);
-    has_words(&a, "HTTP 403: Your input was flagged");
-    client_ask(&c, 2);
-    a = client_next(&c, 10);
-    is_trace(&a);
-    client_close(&c);
-    script_stop(&s);
+    static const struct {
+        const char *body, *words;
+        bool of_prompt;
+    } cases[] = {
+        {"{\"error\":{\"message\":\"Your input was flagged\",\"code\":403,\"metadata\":{"
+         "\"reasons\":[\"violence\"],\"flagged_input\":\"...\",\"provider_name\":\"P\"}}}",
+         "HTTP 403: Your input was flagged", true},
+        {"{\"error\":{\"message\":\"Input validation error: `inputs` tokens + `max_new_tokens` "
+         "must "
+         "be <= 4097. Given: 1125 `inputs` tokens and 4096 `max_new_tokens`\",\"type\":"
+         "\"invalid_request_error\",\"param\":\"max_tokens\",\"code\":null}}",
+         "HTTP 403: Input validation error", true},
+        {"{\"error\":\"The combined total of the Input token count and max_tokens parameter must "
+         "be "
+         "less than the context length of the model\"}",
+         "HTTP 403: The combined total", true},
+        {"{\"error\":{\"message\":\"This token has no access to the model\"}}",
+         "HTTP 403: This token has no access", false},
+        {"{\"error\":{\"message\":\"Your plan has no models of this context length\"}}",
+         "HTTP 403: Your plan", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *body = cases[i].body;
+        struct script s = {.answer = answer_403, .user = &body};
+        struct client c;
+        script_start(&s);
+        client_options(&c, s.url);
+        client_open(&c);
+        client_ask(&c, 1);
+        struct http_answer a = client_next(&c, 10);
+        assert_int_equal(a.outcome, cases[i].of_prompt ? HTTP_FAILED : HTTP_FATAL);
+        has_words(&a, cases[i].words);
+        client_ask(&c, 2);
+        a = client_next(&c, 10);
+        if (cases[i].of_prompt)
+            is_trace(&a);
+        else
+            assert_int_equal(a.outcome, HTTP_FATAL);
+        client_close(&c);
+        script_stop(&s);
+    }
 }
 
 /* ---- guards ---- */
@@ -393,7 +419,7 @@ int main(void)
         cmocka_unit_test(test_plain_completion),
         cmocka_unit_test(test_long_prompt),
         cmocka_unit_test(test_every_status),
-        cmocka_unit_test(test_a_flagged_prompt),
+        cmocka_unit_test(test_a_403_of_the_prompt),
         cmocka_unit_test(test_guard_closes_the_connection),
         cmocka_unit_test(test_too_long_is_no_trace),
         cmocka_unit_test(test_pools),

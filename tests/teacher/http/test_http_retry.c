@@ -97,10 +97,10 @@ static void test_errors_behind_text(void **state)
     }
 }
 
-static void test_a_flagged_prompt(void **state)
+static void test_a_403_of_the_prompt(void **state)
 {
     (void)state;
-    struct reply_view v = {.state = REPLY_BAD, .status = 403, .flagged = true};
+    struct reply_view v = {.state = REPLY_BAD, .status = 403, .of_prompt = true};
     assert_int_equal(retry_judge(TRY_WHOLE, 403, false, &v), TRY_FAILED);
     assert_int_equal(retry_judge(TRY_WHOLE, 401, false, &v), TRY_FATAL);
     assert_int_equal(retry_judge(TRY_WHOLE, 200, false, &v), TRY_FAILED);
@@ -215,7 +215,7 @@ int main(void)
         cmocka_unit_test(test_status),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_errors_behind_text),
-        cmocka_unit_test(test_a_flagged_prompt),
+        cmocka_unit_test(test_a_403_of_the_prompt),
         cmocka_unit_test(test_backoff),
         cmocka_unit_test(test_seconds),
         cmocka_unit_test(test_heap),
