@@ -8,7 +8,8 @@
 #include <time.h>
 
 static const double backoff_base = 0.5, backoff_most = 60, pinned_backoff_most = 5;
-static const double pinned_most = 60; /* seconds of overload that cost a pinned ask nothing */
+static const double pinned_most = 60;   /* seconds of overload that cost a pinned ask nothing */
+static const double no_quota_most = 65; /* longer than limits of a minute */
 
 /* One line that names the endpoint; whatever came from outside is made harmless and rid of the
  * key. */
@@ -31,8 +32,10 @@ static void say(const struct site *s, char message[MESSAGE_BYTES], const char *f
         message[(unsigned char)message[length - 1] >= 0xC0 ? length - 1 : length] = 0;
 }
 
-static const char *status_hint(const struct site *s, int status)
+static const char *status_hint(const struct site *s, int status, bool no_quota)
 {
+    if (no_quota)
+        return "; the account's quota or money is used up";
     switch (status) {
     case 401:
         return "; the key is missing or wrong (--api-key-env, --api-key-file)";
@@ -73,10 +76,10 @@ static void explain(const struct transfer *x, enum try_break how, CURLcode code,
     const char *words = v->message ? v->message : "";
     if (x->status >= 300)
         say(s, message, "HTTP %d%s%s%s", x->status, *words ? ": " : "", words,
-            status_hint(s, x->status));
+            status_hint(s, x->status, v->no_quota));
     else if (v->state == REPLY_BAD && v->status)
         say(s, message, "error %d in the answer: %s%s", v->status, words,
-            status_hint(s, v->status));
+            status_hint(s, v->status, v->no_quota));
     else if (v->state == REPLY_BAD)
         say(s, message, "%s", *words ? words : "the answer can't be understood");
     else if (how != TRY_WHOLE)
@@ -254,6 +257,11 @@ err_code ask_ended(struct http_teacher *t, struct transfer *x, enum try_break ho
     if (result == TRY_FAILED && !has_text(&v) && a->refused_by < 0 && !t->finishing &&
         has_elsewhere(t, a, endpoint, t->o.down_seconds))
         result = TRY_ELSEWHERE;
+    bool no_quota = x->status == 429 && v.no_quota && x->retry_after < 0;
+    v.no_quota =
+        endpoint_no_quota(ep, t->now, x->sent, no_quota, fmin(no_quota_most, t->o.down_seconds));
+    if (v.no_quota) /* for good */
+        result = TRY_FATAL;
     a->n_sent++;
     a->endpoint = endpoint;
     a->status = v.state == REPLY_BAD && v.status && x->status < 300 ? v.status : x->status;

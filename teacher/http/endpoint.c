@@ -12,6 +12,7 @@ static const double hold_first = 0.05, hold_doublings = 5;
 static const double proven_seconds = 10;
 static const int proven_refusals = 3;
 static const double patience_first = 1, patience_max = 30;
+static const int no_quota_refusals = 5;
 static const double least_share = 0.05;
 
 void endpoint_init(struct endpoint *ep, double weight, int64_t most, double now)
@@ -198,6 +199,23 @@ void endpoint_life(struct endpoint *ep, double now)
     ep->t_life = now;
 }
 
+bool endpoint_no_quota(struct endpoint *ep, double now, struct endpoint_ticket sent, bool refused,
+                       double seconds)
+{
+    if (!refused) { /* what was sent before the first of them says nothing */
+        if (sent.t >= ep->t_no_quota)
+            ep->n_no_quota = 0;
+        return false;
+    }
+    if (ep->n_no_quota == 0)
+        ep->t_no_quota = now;
+    else if (sent.t < ep->t_last_no_quota)
+        return false;
+    ep->t_last_no_quota = now;
+    ep->n_no_quota++;
+    return ep->n_no_quota >= no_quota_refusals && now - ep->t_no_quota >= seconds;
+}
+
 void endpoint_accepted(struct endpoint *ep, double now, struct endpoint_ticket sent)
 {
     ep->t_life = now;
@@ -207,6 +225,7 @@ void endpoint_accepted(struct endpoint *ep, double now, struct endpoint_ticket s
         ep->proven = (struct endpoint_ticket){now, sent.level};
     if (sent.t > ep->t_held)
         ep->hold_until = 0;
+    endpoint_no_quota(ep, now, sent, false, 0);
     if (!ep->down || sent.t >= ep->t_down)
         come_up(ep, now);
     ep->n_unreached = 0;

@@ -29,9 +29,12 @@
  * Holding back. Retry-After (without it, a moment that doubles up to 1.6 s) holds the whole
  * endpoint after 429, 503, 529, until its time has come or a request that was sent after the
  * refused one is accepted (then the refusal was that request's alone). Rate limit headers with
- * nothing left hold it until their reset. After 8 tries in a row without a trace (3 when nobody
- * could be reached) and no sign of life for a second it is down: one request at a time probes it,
- * at growing intervals up to 30 s, until one is accepted. */
+ * nothing left hold it until their reset. A refusal for want of quota (OpenAI's insufficient_quota,
+ * where no Retry-After says for how long) is such a one at first: others call the limits of a
+ * minute the same. Quota is gone when requests get nothing else for more than a minute, five in a
+ * row at least. After 8 tries in a row without a trace (3 when nobody could be reached) and no sign
+ * of life for a second it is down: one request at a time probes it, at growing intervals up to 30
+ * s, until one is accepted. */
 #ifndef DECANT_TEACHER_HTTP_ENDPOINT_H
 #define DECANT_TEACHER_HTTP_ENDPOINT_H
 
@@ -80,6 +83,9 @@ struct endpoint {
     int n_refusals;            /* in a row, of requests that were sent one after the other's end */
     struct endpoint_quota quota[QUOTA_KINDS];
 
+    int n_no_quota; /* refused for want of quota in a row, each sent after the one before */
+    double t_no_quota, t_last_no_quota; /* the first and the last of them */
+
     bool down;
     int n_streak, n_unreached; /* tries in a row without a trace; without a connection */
     int n_probes;
@@ -106,6 +112,10 @@ void endpoint_life(struct endpoint *ep, double now);
 /* A request has ended so; seconds: how long a trace took. */
 void endpoint_ended(struct endpoint *ep, double now, struct endpoint_ticket sent,
                     enum try_result result, double seconds);
+/* To be told before endpoint_ended of each request whether it was refused for want of quota. True:
+ * so were all for at least so many seconds, and enough of them. */
+bool endpoint_no_quota(struct endpoint *ep, double now, struct endpoint_ticket sent, bool refused,
+                       double seconds);
 /* A request that ended by the client's own will: no judgement. */
 void endpoint_dropped(struct endpoint *ep);
 /* Retry-After of a response. */

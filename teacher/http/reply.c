@@ -329,6 +329,7 @@ void http_reply_view(struct http_reply *r, struct reply_view *v)
                             .message = or_null(r->message),
                             .status = r->status,
                             .of_prompt = r->of_prompt,
+                            .no_quota = r->no_quota,
                             .has_logprobs = has_logprobs,
                             .logprobs = has_logprobs ? r->logprobs.data : NULL,
                             .n_logprobs = has_logprobs ? r->logprobs.len : 0,

@@ -102,6 +102,7 @@ struct reply_view {
     int status;            /* an error object's numeric code, else 0 */
     bool of_prompt; /* the error is of this prompt: a filter flagged it (OpenRouter), or it is
                        too long for the model (Together says so with a 403) */
+    bool no_quota;  /* the error's code or type is "insufficient_quota" */
     bool has_logprobs;
     const void *logprobs; /* core/lm/logprobs.h's format, of reasoning and answer */
     size_t n_logprobs, n_logprob_tokens;

@@ -35,7 +35,7 @@ struct http_reply {
     enum think_rule field;
     struct think_tags tags;
     struct loop_guard reasoning_loop, content_loop;
-    bool refused, of_prompt;
+    bool refused, of_prompt, no_quota;
     char finish[64], model[192], id[192], fingerprint[96], tier[64],
         message[REPLY_MESSAGE_BYTES + 1];
     int status;

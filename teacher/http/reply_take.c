@@ -160,6 +160,8 @@ static bool bad_error(struct http_reply *r, struct span error)
         if (!number.p)
             number = scan_at(error, "status");
         r->of_prompt = scan_at(scan_at(error, "metadata"), "flagged_input").p;
+        r->no_quota = span_is(number, "insufficient_quota") ||
+                      span_is(scan_at(error, "type"), "insufficient_quota");
     }
     if (number.p && span_is_string(number) && number.n == 5)
         number = (struct span){number.p + 1, 3}; /* "429" */

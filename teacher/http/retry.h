@@ -21,7 +21,8 @@ enum try_result {
     TRY_AGAIN,     /* costs the ask one of its tries */
     TRY_OVERLOAD,  /* 429, 503, 529: the endpoint turns requests away; the ask keeps its tries */
     TRY_NO_REACH,  /* nobody there; the ask keeps its tries */
-    TRY_FATAL,     /* 401, 402, 403, ...: the run must stop; not for a 403 that is of the prompt */
+    TRY_FATAL,     /* 401, 402, 403, ...: the run must stop; not for a 403 that is of the prompt.
+                      (A 429 for want of quota that lasts is made one: endpoint.h) */
 };
 /* status: of the HTTP response, 0 when there was none; html: its content type says so. v: the
  * reply's view after http_reply_end. */

@@ -429,6 +429,28 @@ static void test_quota(void **state)
     assert_true(endpoint_ready(&ep, 99));
 }
 
+/* For want of quota: counted are refusals one after the other, not those of one burst, and any
+ * answer to what was sent since the first begins anew. */
+static void test_no_quota(void **state)
+{
+    (void)state;
+    struct endpoint ep;
+    endpoint_init(&ep, 1, 100, 10);
+    endpoint_connected(&ep, 10);
+    for (int i = 0; i < 100; i++) /* a burst */
+        assert_false(endpoint_no_quota(&ep, 11 + i, ticket(10, i), true, 60));
+    for (int i = 0; i < 3; i++)
+        assert_false(endpoint_no_quota(&ep, 120 + i, ticket(119.5 + i, 0), true, 60));
+    assert_false(endpoint_no_quota(&ep, 123, ticket(10.5, 0), false, 60)); /* sent before */
+    assert_true(endpoint_no_quota(&ep, 124, ticket(123.5, 0), true, 60));
+    endpoint_accepted(&ep, 130, ticket(129, 0));
+    for (int i = 0; i < 60; i++)
+        assert_false(endpoint_no_quota(&ep, 140 + i, ticket(139.5 + i, 0), true, 60));
+    assert_true(endpoint_no_quota(&ep, 200, ticket(199.5, 0), true, 60));
+    assert_false(endpoint_no_quota(&ep, 201, ticket(200.5, 0), false, 60));
+    assert_false(endpoint_no_quota(&ep, 300, ticket(299.5, 0), true, 60));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -445,6 +467,7 @@ int main(void)
         cmocka_unit_test(test_avoid),
         cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_no_quota),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -321,6 +321,74 @@ static void test_wait_too_long(void **state)
     script_stop(&s);
 }
 
+struct quota_case {
+    const char *code, *type, *headers;
+    int n; /* so many are refused, then no more */
+};
+static bool answer_no_quota(struct script_request *q)
+{
+    const struct quota_case *x = q->server->user;
+    char body[300];
+    if (q->i >= x->n)
+        return send_sse(q);
+    snprintf(
+        body, sizeof body,
+        "{\"error\":{\"message\":\"You exceeded your current quota\",\"type\":%s,\"param\":null,"
+        "\"code\":%s}}",
+        x->type, x->code);
+    return script_reply(q, 429, x->headers, "application/json", body);
+}
+
+/* A quota that is used up stops the run as a 402 does, once it is clear that no limit of a minute
+ * is meant (here: of half a second); what says when to come back, or is called otherwise, is waited
+ * out as long as endpoints may be down. */
+static void test_no_quota(void **state)
+{
+    (void)state;
+    static const char quota[] = "\"insufficient_quota\"";
+    static const struct {
+        struct quota_case x;
+        enum http_outcome outcome;
+        const char *words;
+        bool no_quota;
+    } cases[] = {
+        {{quota, quota, "", 1 << 20}, HTTP_FATAL, "You exceeded your current quota; the acc", true},
+        {{"null", quota, "", 1 << 20}, HTTP_FATAL, "quota or money is used up", true},
+        {{quota, "null", "", 1 << 20}, HTTP_FATAL, "quota or money is used up", true},
+        {{quota, quota, "", 4}, HTTP_TRACE, NULL, false},
+        {{quota, quota, "Retry-After: 0.02\r\n", 1 << 20}, HTTP_FATAL, "; no endpoint", false},
+        {{"\"insufficient_quota_rpm\"", "\"requests\"", "", 1 << 20},
+         HTTP_FATAL,
+         "You exceeded your current quota; no endpoint",
+         false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct quota_case x = cases[i].x;
+        struct script s = {.answer = answer_no_quota, .user = &x};
+        struct client c;
+        script_start(&s);
+        client_options(&c, s.url);
+        c.o.n_tries = 1000;
+        c.o.down_seconds = 0.5;
+        client_open(&c);
+        client_ask(&c, 1);
+        struct http_answer a = client_next(&c, 20);
+        if (a.outcome != cases[i].outcome)
+            fail_msg("case %zu: outcome %d, %s", i, a.outcome, a.message);
+        if (cases[i].words)
+            has_words(&a, cases[i].words);
+        assert_true(!strstr(a.message, "used up") != cases[i].no_quota);
+        assert_true(a.outcome == HTTP_TRACE ||
+                    !strstr(a.message, "no endpoint") == cases[i].no_quota);
+        if (cases[i].no_quota) {
+            assert_int_equal(a.status, 429);
+            assert_true(s.n_requests >= 5);
+        }
+        client_close(&c);
+        script_stop(&s);
+    }
+}
+
 /* A server that bears 6 at a time: found out, and its work is done at nearly its own pace. */
 struct house {
     atomic_int n_inside, n_refused, n_served;
@@ -371,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_rate_limit_headers),
         cmocka_unit_test(test_rate_limit_of_a_stream),
         cmocka_unit_test(test_wait_too_long),
+        cmocka_unit_test(test_no_quota),
         cmocka_unit_test(test_full_house),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
