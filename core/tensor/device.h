@@ -178,7 +178,8 @@ struct device {
                              const int32_t *rows, const float *weight, int64_t n);
     /* y[rows[i]] += weight[i] * x[i], in order of i */
     /* ids[T,k], weights[T,k] from scores' logits[T,E]. Ties choose the lower index. The chosen
-     * experts stand in descending order of their choosing score. */
+     * experts stand in descending order of their choosing score. Where one of a row's scores is
+     * NaN, all its weights are: no expert wins by that unseen. */
     void (*moe_route)(struct device *d, int32_t *ids, float *weights, const struct tensor *logits,
                       const struct route *r);
 

@@ -63,13 +63,16 @@ void route_row(int32_t *ids, float *weights, const float *logits, const struct r
 {
     float s[ROUTE_MAX_EXPERTS], choice[ROUTE_MAX_EXPERTS];
     bool kept[ROUTE_MAX_EXPERTS] = {false};
+    bool is_broken = false;
     int64_t n = 0;
     assert(r->n_experts <= ROUTE_MAX_EXPERTS && r->n_experts % r->n_group == 0);
     assert(r->topk_group <= r->n_group);
     assert(r->top_k <= r->topk_group * (r->n_experts / r->n_group));
     scores_of(s, logits, r);
-    for (int64_t i = 0; i < r->n_experts; i++)
+    for (int64_t i = 0; i < r->n_experts; i++) {
         choice[i] = r->bias ? s[i] + r->bias[i] : s[i];
+        is_broken |= isnan(choice[i]);
+    }
     choose_groups(kept, choice, r);
     for (int64_t i = 0; i < r->n_experts; i++)
         if (kept[i])
@@ -80,6 +83,8 @@ void route_row(int32_t *ids, float *weights, const float *logits, const struct r
         sum += weights[i];
     }
     float scale = r->norm_topk ? r->scale / (sum + 1e-20f) : r->scale;
+    if (is_broken) /* in no order: whoever was chosen, the row has to be seen to be wrong */
+        scale = NAN;
     for (int64_t i = 0; i < r->top_k; i++)
         weights[i] *= scale;
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 /* What to do to one tensor of a copied checkpoint. */
-enum harm { HARM_NONE, HARM_DROP, HARM_SHAPE, HARM_DTYPE, HARM_TRUNCATE };
+enum harm { HARM_NONE, HARM_DROP, HARM_SHAPE, HARM_DTYPE, HARM_TRUNCATE, HARM_NAN };
 
 static void copy_tensors(const char *from, const char *to, const char *victim, enum harm harm)
 {
@@ -26,6 +26,13 @@ static void copy_tensors(const char *from, const char *to, const char *victim, e
             if (hit && harm == HARM_DTYPE)
                 t.dtype = DT_I32;
             t.ld = tensor_cols(&t);
+            float row[256];
+            if (hit && harm == HARM_NAN) { /* its last number */
+                assert_true(t.dtype == DT_F32 && tensor_bytes(&t) <= sizeof row);
+                memcpy(row, t.data, tensor_bytes(&t));
+                row[tensor_n(&t) - 1] = NAN;
+                t.data = row;
+            }
             if (pass)
                 assert_ok(st_write(w, t.data, tensor_bytes(&t), &err));
             else
@@ -37,6 +44,19 @@ static void copy_tensors(const char *from, const char *to, const char *victim, e
     assert_ok(st_commit(w, &err));
     st_writer_close(w);
     st_close(&s);
+}
+
+static bool all_nan(struct lm *lm)
+{
+    float *logits = mem_new((size_t)(6 * lm->n_vocab), sizeof *logits, NULL);
+    struct lm_seq *s = seq_new(lm);
+    feed(lm, s, (int32_t[]){3, 9, 1, 27, 60, 5}, 6, 4, logits);
+    bool all = true;
+    for (int64_t i = 0; i < 6 * lm->n_vocab; i++)
+        all = all && isnan(logits[i]);
+    lm_seq_close(s);
+    mem_free(logits);
+    return all;
 }
 
 /* Opens a harmed copy of a vector model; the error text is left in err. */
@@ -63,6 +83,8 @@ static err_code open_harmed(const char *name, const char *victim, enum harm harm
     assert_ok(device_open("cpu", 1, &d, &err));
     err_code rc = teacher_open(dir, d, &lm, err_);
     assert_true(rc ? lm == NULL : lm != NULL);
+    if (harm == HARM_NAN)
+        assert_true(all_nan(lm));
     lm_close(lm);
     device_close(d);
     assert_ok(file_remove_tree(dir, &err));
@@ -108,6 +130,17 @@ static void test_tensors(void **state)
         if (!strstr(err.msg, says) || !strstr(err.msg, "/tmp/decant-teacher-"))
             fail_msg("\"%s\" does not name the file and %s", err.msg, says);
     }
+}
+
+/* The router's NaN is of an expert that loses to others: it has to reach the logits, where sampling
+ * finds it. */
+static void test_nan_in_a_router(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    assert_ok(open_harmed("v3-yarn-mtp", "model.layers.2.mlp.gate.weight", HARM_NAN, &err));
+    assert_ok(open_harmed("v3-yarn-mtp", "model.layers.2.mlp.gate.e_score_correction_bias",
+                          HARM_NAN, &err));
 }
 
 static void test_not_a_teacher(void **state)
@@ -158,6 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_nan_in_a_router),
         cmocka_unit_test(test_not_a_teacher),
         cmocka_unit_test(test_arguments),
     };

@@ -105,12 +105,43 @@ static void test_masked_experts_stay_out(void **state)
     check(&r, x, (int32_t[]){0, 1}, (double[]){0.5, 0.4});
 }
 
+/* A NaN, in a logit or a bias, of an expert that is chosen or of one that is not: no usable weights
+ * come of it, and ids that are experts all the same. */
+static void test_a_nan_is_seen(void **state)
+{
+    (void)state;
+    struct device *all[7];
+    int n = open_all_cpus(all);
+    all[n++] = open_ref();
+    for (int k = 0; k < 32; k++) {
+        float x[6] = {1, 2, 3, 4, 5, 6}, bias[6] = {0}, w[2];
+        int32_t ids[2];
+        (k < 24 ? x : bias)[k % 6] = NAN;
+        struct route r = {.n_experts = 6,
+                          .top_k = 2,
+                          .n_group = 3,
+                          .topk_group = 1 + k / 12 % 2,
+                          .sigmoid = k / 6 % 2 || k >= 24,
+                          .group_top2 = k % 2,
+                          .norm_topk = k / 2 % 2,
+                          .scale = 1,
+                          .bias = k >= 24 ? bias : NULL};
+        struct tensor t = tensor_2d(DT_F32, x, 1, 6);
+        for (int i = 0; i < n; i++) {
+            all[i]->moe_route(all[i], ids, w, &t, &r);
+            for (int j = 0; j < 2; j++)
+                assert_true(isnan(w[j]) && ids[j] >= 0 && ids[j] < 6);
+        }
+    }
+    close_all(all, n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sigmoid_groups_top2),       cmocka_unit_test(test_bias_chooses_only),
         cmocka_unit_test(test_ties_take_the_lower_index), cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_masked_experts_stay_out),
+        cmocka_unit_test(test_masked_experts_stay_out),   cmocka_unit_test(test_a_nan_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
