@@ -32,6 +32,8 @@ void corpus_close(struct corpus *c)
     for (int i = 0; i < SQL_N_STATEMENTS; i++)
         sqlite3_finalize(c->statements[i]);
     sqlite3_close_v2(c->db);
+    if (c->db && c->mode == CORPUS_READ)
+        sql_tidy(c->path);
     passing_end(&c->bulk);
     if (c->claim >= 0)
         close(c->claim);

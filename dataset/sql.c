@@ -248,19 +248,22 @@ static bool wants_to_write(sqlite3 *db)
            ((code & 0xff) == SQLITE_READONLY && code != SQLITE_READONLY_ROLLBACK);
 }
 
-static bool has_log(const char *path)
+/* The log's bytes; -1: there is none. */
+static int64_t log_size(const char *path)
 {
     struct buf wal = {0};
     uint64_t bytes = 0;
-    bool yes =
-        buf_printf(&wal, NULL, "%s-wal", path) || (!file_size(wal.data, &bytes, NULL) && bytes > 0);
+    err_code rc = buf_printf(&wal, NULL, "%s-wal", path);
+    if (!rc && file_size(wal.data, &bytes, NULL))
+        rc = ERR_NOTFOUND;
     buf_dispose(&wal);
-    return yes;
+    return rc ? -1 : (int64_t)bytes;
 }
 
-/* A killed import or merge (bulk_begin) leaves a journal, and a connection that only reads may not
- * roll it back: one that writes does, by looking. */
-static void roll_back(const char *path)
+/* A connection that could write does two things by looking and closing that one which only reads
+ * may not do: it takes back what a killed import or merge had begun (bulk_begin leaves a journal),
+ * and the last one to go takes the log and its index with it. */
+static void look(const char *path)
 {
     sqlite3 *db = NULL;
     if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK) {
@@ -286,6 +289,12 @@ static int open_database(const char *path, int flags, sqlite3 **db)
     if (code == SQLITE_OK) /* reads page 1, so that a file that is no database is found here */
         code = sqlite3_exec(*db, "PRAGMA schema_version", NULL, NULL, NULL);
     return code;
+}
+
+void sql_tidy(const char *path)
+{
+    if (log_size(path) == 0)
+        look(path);
 }
 
 err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, struct err *e)
@@ -316,10 +325,11 @@ err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, str
         code = open_database(path, flags, &db);
     }
     if (code != SQLITE_OK && sqlite3_extended_errcode(db) == SQLITE_READONLY_ROLLBACK) {
-        roll_back(path);
+        look(path);
         code = sqlite3_exec(db, "PRAGMA schema_version", NULL, NULL, NULL);
     }
-    if (code != SQLITE_OK && mode == CORPUS_READ && db && wants_to_write(db) && !has_log(path)) {
+    if (code != SQLITE_OK && mode == CORPUS_READ && db && wants_to_write(db) &&
+        log_size(path) <= 0) {
         sqlite3_close(db);
         code = open_immutable(path, &db);
         if (code == SQLITE_OK)

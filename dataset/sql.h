@@ -114,6 +114,10 @@ void row_reader_close(struct row_reader *r);
 /* A connection with decant's settings; read_only never writes, even to the log. */
 err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, struct err *e);
 
+/* Removes the empty log that connections which only read leave, unless someone has the file open. A
+ * log that holds something (a writer was killed) is left to the next writer. */
+void sql_tidy(const char *path);
+
 /* Checks that the file is a corpus, creates the schema in an empty one (when mode is CORPUS_CREATE)
  * and migrates older ones (dataset/schema.c). */
 err_code schema_prepare(struct corpus *c, struct err *e);

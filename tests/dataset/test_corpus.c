@@ -296,6 +296,50 @@ static void test_reading_only(void **state)
     assert_int_not_equal(corpus_add_prompt(f->c, &p, &id, &added, NULL, &f->e), 0);
 }
 
+static int64_t bytes_beside(const char *db, const char *suffix)
+{
+    char side[200];
+    uint64_t bytes;
+    snprintf(side, sizeof side, "%s%s", db, suffix);
+    return file_size(side, &bytes, NULL) ? -1 : (int64_t)bytes;
+}
+
+/* Who only read leaves nothing beside the corpus; a writer's log stays, also a killed one's. */
+static void test_reading_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct corpus *reader;
+    char copy[128], from[160], to[160];
+    int64_t n, log;
+    fill(f);
+    ok(f, corpus_open(f->db, CORPUS_READ, &reader, &f->e));
+    ok(f, corpus_count(reader, "all", &n, &f->e));
+    corpus_close(reader);
+    log = bytes_beside(f->db, "-wal");
+    assert_true(log > 0);
+    snprintf(copy, sizeof copy, "%s/copy.db", f->dir);
+    ok(f, file_copy(f->db, copy, &f->e)); /* as a killed process leaves it */
+    snprintf(from, sizeof from, "%s-wal", f->db);
+    snprintf(to, sizeof to, "%s-wal", copy);
+    ok(f, file_copy(from, to, &f->e));
+    ok(f, corpus_open(copy, CORPUS_READ, &reader, &f->e));
+    corpus_close(reader);
+    assert_true(bytes_beside(copy, "-wal") == log);
+
+    corpus_close(f->c);
+    f->c = NULL;
+    assert_true(bytes_beside(f->db, "-wal") < 0);
+    ok(f, corpus_open(f->db, CORPUS_READ, &f->c, &f->e));
+    ok(f, corpus_open(f->db, CORPUS_READ, &reader, &f->e));
+    assert_string_equal(selected(f, "correct", NULL), "q.0");
+    corpus_close(reader);
+    assert_string_equal(selected(f, "correct", NULL), "q.0");
+    corpus_close(f->c);
+    f->c = NULL;
+    assert_true(bytes_beside(f->db, "-wal") < 0);
+    assert_true(bytes_beside(f->db, "-shm") < 0);
+}
+
 /* Everything that reading a damaged corpus may do: give an error or go on, never crash. */
 static void read_it_all(struct fixture *f)
 {
@@ -418,6 +462,7 @@ int main(void)
         T(test_made_by_several_at_once),
         T(test_locked_by_a_writer),
         T(test_reading_only),
+        T(test_reading_leaves_nothing),
         T(test_damaged_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
