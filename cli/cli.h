@@ -27,7 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Exit codes. */
+/* Exit codes (CONTRIBUTING.md tells 1 from 2). */
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_STOPPED = 3 };
 
 enum cli_kind {

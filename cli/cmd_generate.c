@@ -146,8 +146,8 @@ static err_code read_teachers(struct settings *s, const struct cli_option *optio
     for (int i = 0; i < s->teachers.n; i++) {
         const char *t = s->teachers.items[i];
         if (teacher_lacks_scheme(t) && !file_exists(t))
-            return err_set(e, ERR_USAGE, "--teacher %s: no such model; did you mean http://%s?", t,
-                           t);
+            return err_set(e, ERR_NOTFOUND, "--teacher %s: no such model; did you mean http://%s?",
+                           t, t);
         n_urls += teacher_is_url(t);
     }
     if (n_urls && n_urls < s->teachers.n)

@@ -22,15 +22,15 @@ static err_code read_input(const char *path, struct buf *in, struct err *e)
     size_t n;
     err_code rc = ERR_OK;
     while (!rc && (n = fread(piece, 1, sizeof piece, stdin)) > 0)
-        rc = in->len + n > max_bytes ? err_set(e, ERR_USAGE, "standard input is longer than 2 GB")
+        rc = in->len + n > max_bytes ? err_set(e, ERR_FORMAT, "standard input is longer than 2 GB")
                                      : buf_add(in, piece, n, e);
     if (!rc && ferror(stdin))
         rc = err_errno(e, "cannot read", "standard input");
     return rc;
 }
 
-/* Ids with white space or commas between; brackets around are fine. */
-static err_code parse_ids(const struct buf *in, struct token_list *ids, struct err *e)
+/* Ids of a vocabulary of n, with white space or commas between; brackets around are fine. */
+static err_code parse_ids(const struct buf *in, int64_t n, struct token_list *ids, struct err *e)
 {
     static const char between[] = " \t\r\n,[]";
     const char *s = in->len ? in->data : "";
@@ -39,15 +39,18 @@ static err_code parse_ids(const struct buf *in, struct token_list *ids, struct e
         errno = 0;
         long long v = strtoll(s, &end, 10);
         if (end == s || errno || v < 0 || v > INT32_MAX || (*end && !strchr(between, *end)))
-            return err_set(e, ERR_USAGE, "--decode reads token ids; \"%.*s\" is none",
+            return err_set(e, ERR_FORMAT, "--decode reads token ids; \"%.*s\" is none",
                            (int)strcspn(s, between) > 40 ? 40 : (int)strcspn(s, between), s);
+        if (v >= n)
+            return err_set(e, ERR_FORMAT, "token %lld is outside the vocabulary of %lld tokens", v,
+                           (long long)n);
         err_code rc = token_list_add(ids, (int32_t)v, e);
         if (rc)
             return rc;
         s = end;
     }
     if (in->len && s != in->data + in->len)
-        return err_set(e, ERR_USAGE, "--decode reads token ids; there is a NUL byte at %zu",
+        return err_set(e, ERR_FORMAT, "--decode reads token ids; there is a NUL byte at %zu",
                        (size_t)(s - in->data));
     return ERR_OK;
 }
@@ -69,7 +72,7 @@ static err_code tokenize(const char *model, const char *file, bool decode, struc
     if (!rc)
         rc = read_input(file, &in, e);
     if (!rc && decode) {
-        rc = parse_ids(&in, &ids, e);
+        rc = parse_ids(&in, tokenizer_size(t), &ids, e);
         if (!rc)
             rc = tokenizer_decode(t, ids.ids, ids.n, false, &out, e);
     } else if (!rc) {

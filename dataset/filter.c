@@ -240,7 +240,7 @@ err_code corpus_filter_clear(struct corpus *c, const char *kind, struct marks_su
     for (int r = 0; r < FILTER_N; r++)
         known |= !strcmp(kind, filter_kind((enum filter_rule)r));
     if (!rc && !known) {
-        rc = err_set(e, ERR_USAGE, "--clear %s: no trace is marked so", kind);
+        rc = err_set(e, ERR_NOTFOUND, "--clear %s: no trace is marked so", kind);
         add_kinds(c, e);
     }
     return rc;

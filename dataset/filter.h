@@ -48,8 +48,8 @@ err_code corpus_filter(struct corpus *c, const struct filter_options *opt,
 err_code corpus_filter_where(struct corpus *c, const char *selection, const char *kind,
                              struct marks_summary *out, struct err *e);
 
-/* Takes the marks of a kind away. A kind that is no rule's and marks nothing: ERR_USAGE with those
- * that do. */
+/* Takes the marks of a kind away. A kind that is no rule's and marks nothing: ERR_NOTFOUND with
+ * those that do. */
 err_code corpus_filter_clear(struct corpus *c, const char *kind, struct marks_summary *out,
                              struct err *e);
 

@@ -50,7 +50,7 @@ static err_code choose(struct pack *p, struct err *e)
     s->n_docs = p->n_eligible;
     if (!p->n_eligible)
         return err_set(
-            e, ERR_USAGE,
+            e, ERR_NOTFOUND,
             "none of the %lld documents can be trained on: the longest has %lld tokens, the "
             "limit is %lld; raise --max-length or select other traces",
             (long long)d->n, (long long)s->n_longest, (long long)p->opt.max_length);

@@ -55,7 +55,7 @@ struct pack_summary {
 struct pack;
 /* Documents are shuffled by (seed, epoch), then windows of them are packed by best fit decreasing;
  * the batches of a window are shuffled again, so that long documents do not come first. docs must
- * outlive the pack. No document fits: ERR_USAGE with the lengths. */
+ * outlive the pack. No document fits: ERR_NOTFOUND with the lengths. */
 err_code pack_open(const struct doc_list *docs, const struct pack_options *opt, struct pack **out,
                    struct err *e);
 void pack_close(struct pack *p);

@@ -302,7 +302,7 @@ err_code records_open(const char *path, enum records_format format, struct recor
 {
     *out = NULL;
     if (file_is_dir(path))
-        return err_set(e, ERR_USAGE, "%s: a directory; give a JSONL, JSON or CSV file", path);
+        return err_set(e, ERR_IO, "%s: a directory; give a JSONL, JSON or CSV file", path);
     struct records *r = mem_new(1, sizeof *r, e);
     if (!r)
         return ERR_NOMEM;

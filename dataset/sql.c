@@ -304,7 +304,7 @@ err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, str
     if (!*path || *path == ':')
         return err_set(e, ERR_USAGE, "corpus \"%s\": give the path of a file", path);
     if (file_is_dir(path))
-        return err_set(e, ERR_USAGE, "%s: a directory; a corpus is one file, such as %s/corpus.db",
+        return err_set(e, ERR_IO, "%s: a directory; a corpus is one file, such as %s/corpus.db",
                        path, path);
     if (mode != CORPUS_CREATE && !file_exists(path))
         return err_set(e, ERR_NOTFOUND,

@@ -65,7 +65,7 @@ static err_code check_run_is_there(const struct train_settings *s, struct err *e
     char *config = path_join(s->out, "config.json", e), *parent = path_dir(s->out, e);
     err_code rc = config && parent ? ERR_OK : ERR_NOMEM;
     if (!rc && !file_exists(config)) {
-        rc = err_set(e, ERR_USAGE, "%s: there is no run to continue, and a new one needs --%s",
+        rc = err_set(e, ERR_NOTFOUND, "%s: there is no run to continue, and a new one needs --%s",
                      s->out, missing);
         file_suggest_below(parent, "metrics.jsonl", e);
     }

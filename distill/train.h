@@ -60,7 +60,7 @@ enum { TRAIN_N_FIELDS = 27 };
 /* The field of a name with '-' or '_', or -1. */
 int train_field_find(const char *name);
 /* Sets the fields that o has and that were not given before, and marks them given. An unknown key
- * or a value that does not fit: ERR_USAGE naming it. Strings belong to j. */
+ * or a value that does not fit: ERR_FORMAT naming it. Strings belong to j. */
 err_code train_settings_read(struct train_settings *s, const struct json *j, const cJSON *o,
                              struct err *e);
 /* Ranges and words. */

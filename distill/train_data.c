@@ -66,11 +66,11 @@ static err_code read_corpus(struct train_data *t, const struct train_settings *s
     corpus_select_close(sel);
     char why[CORPUS_EXPLAIN];
     if (!rc && !t->docs.n && t->eval_docs.n)
-        rc = err_set(e, ERR_USAGE,
+        rc = err_set(e, ERR_NOTFOUND,
                      "%s: the selection \"%s\" holds no trace to train on: all %lld are held out",
                      s->corpus, s->select, (long long)t->eval_docs.n);
     else if (!rc && !t->docs.n && !(rc = corpus_explain_none(c, why, e)))
-        rc = err_set(e, ERR_USAGE, "%s: the selection \"%.300s\" holds no trace to train on: %s",
+        rc = err_set(e, ERR_NOTFOUND, "%s: the selection \"%.300s\" holds no trace to train on: %s",
                      s->corpus, s->select, why);
     corpus_close(c);
     buf_dispose(&select);
@@ -119,7 +119,7 @@ err_code train_data_open(struct train_data *t, const struct train_settings *s,
         return rc;
     if (tokenizer_size(t->tokenizer) > n_vocab)
         return err_set(
-            e, ERR_USAGE,
+            e, ERR_FORMAT,
             "%s: this tokenizer has ids up to %lld, but the student only %lld rows in its "
             "embedding; they do not belong together",
             tokenizer_dir, (long long)tokenizer_size(t->tokenizer) - 1, (long long)n_vocab);

@@ -107,16 +107,16 @@ err_code train_settings_read(struct train_settings *s, const struct json *j, con
 {
     const cJSON *item;
     if (!cJSON_IsObject(o))
-        return err_set(e, ERR_USAGE, "%s: should be an object of settings", j->name);
+        return err_set(e, ERR_FORMAT, "%s: should be an object of settings", j->name);
     cJSON_ArrayForEach(item, o)
     {
         int i = train_field_find(item->string);
         if (i < 0)
-            return err_set(e, ERR_USAGE,
+            return err_set(e, ERR_FORMAT,
                            "%s: there is no setting \"%.80s\"; decant distill --help lists them",
                            j->name, item->string);
         if (strcmp(item->string, train_fields[i].name))
-            return err_set(e, ERR_USAGE, "%s: write \"%s\" for \"%.80s\"", j->name,
+            return err_set(e, ERR_FORMAT, "%s: write \"%s\" for \"%.80s\"", j->name,
                            train_fields[i].name, item->string);
         if (s->given >> i & 1 || cJSON_IsNull(item))
             continue;

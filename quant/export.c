@@ -167,7 +167,7 @@ err_code export_gguf(const char *model_dir, const char *out, const struct recipe
     struct exporter ex = {.recipe = recipe, .report = report, .t0 = clock_now()};
     memset(report, 0, sizeof *report);
     if (file_is_dir(out))
-        return err_set(e, ERR_USAGE, "%s: is a directory; give the name of the file to be written",
+        return err_set(e, ERR_IO, "%s: is a directory; give the name of the file to be written",
                        out);
     err_code rc = weights_open(model_dir, &ex.w, e);
     if (!rc)

@@ -197,7 +197,7 @@ err_code model_info_read(struct model_info *m, const struct weights *w, struct e
     const struct json *j = weights_config(w);
     if (weights_is_gguf(w))
         return err_set(
-            e, ERR_USAGE,
+            e, ERR_UNSUPPORTED,
             "%s: a GGUF file is what an export writes; give the HF directory that it was "
             "made from (a 4-bit file cannot be encoded again without further loss)",
             weights_path(w));

@@ -185,7 +185,7 @@ static err_code open_source(struct student *s, const char *path, struct err *e)
     if (ends_with(path, ".json"))
         return json_open(&s->source, path, 16 << 20, e);
     return err_set(
-        e, ERR_USAGE,
+        e, ERR_FORMAT,
         "%s: a student to train is an HF directory, or a config.json to draw weights for", path);
 }
 

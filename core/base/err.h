@@ -25,7 +25,7 @@ enum {
     ERR_FORMAT,      /* a file's content is malformed or inconsistent */
     ERR_UNSUPPORTED, /* well-formed, but a thing that decant does not do */
     ERR_NOTFOUND,    /* a named thing (file, tensor, key) is not there */
-    ERR_USAGE,       /* the caller's or user's arguments do not fit */
+    ERR_USAGE,       /* the arguments do not fit; what a file lacks is no matter of usage */
     ERR_STATE,       /* database or run directory is in a state that forbids it */
     ERR_STOPPED,     /* stopped on request (Ctrl-C) or by a limit; resumable */
     ERR_NETWORK,     /* a remote end failed */

@@ -110,7 +110,7 @@ err_code file_writer_open(struct file_writer *w, const char *path, struct err *e
     struct stat st;
     if (stat(path, &st) == 0 &&
         !S_ISREG(st.st_mode)) /* root's rename would even replace /dev/null */
-        return err_set(e, ERR_USAGE, "%s: %s; give the name of the file to be written", path,
+        return err_set(e, ERR_IO, "%s: %s; give the name of the file to be written", path,
                        S_ISDIR(st.st_mode) ? "is a directory" : "a device or a pipe, not a file");
     struct buf tmp = {0};
     err_code rc = buf_printf(&tmp, e, "%s.tmp-%ld", path, (long)getpid());
@@ -208,7 +208,7 @@ err_code file_may_replace(const char *path, const char *kind,
     size_t n = start ? fread(start, 1, most, f) : 0;
     err_code rc = start ? ERR_OK : ERR_NOMEM;
     if (!rc && !is_kind(start, n))
-        rc = err_set(e, ERR_USAGE,
+        rc = err_set(e, ERR_STATE,
                      "%s: the file that is there is not %s, so it is not replaced; give another "
                      "name, or remove it first",
                      path, kind);

@@ -21,7 +21,7 @@ err_code file_read(const char *path, size_t max_bytes, struct buf *out, struct e
 /* Atomic replacement: writes go to a temporary name beside path; file_writer_commit flushes them
  * to disk and renames; file_writer_close without a commit removes the temporary. So a reader
  * sees the old file or the whole new one, never a part. A path that is a directory, a device or a
- * pipe is ERR_USAGE, one in a directory that is not there ERR_NOTFOUND. Errors name path, never the
+ * pipe is ERR_IO, one in a directory that is not there ERR_NOTFOUND. Errors name path, never the
  * temporary.
  *
  *     struct file_writer w = {0};
@@ -47,7 +47,7 @@ err_code file_copy(const char *from, const char *to, struct err *e);
 
 /* For a file that a user names to be written: may it replace what stands at path? Yes where nothing
  * or an empty file is there, or where is_kind says of its start (64 KB at most) that it is of the
- * kind that will be written; else ERR_USAGE: a corpus or a model named by mistake stays. What is no
+ * kind that will be written; else ERR_STATE: a corpus or a model named by mistake stays. What is no
  * file is left to file_writer_open. kind: "a GGUF file". */
 err_code file_may_replace(const char *path, const char *kind,
                           bool (*is_kind)(const char *start, size_t n), struct err *e);

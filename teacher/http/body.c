@@ -231,7 +231,7 @@ err_code body_form_prompt(const char *form, const char *system, const char *ques
 {
     static const char PROMPT[] = "{prompt}", SYSTEM[] = "{system}";
     if (!strstr(form, PROMPT))
-        return err_set(e, ERR_USAGE, "the prompt form has no {prompt}: %.80s", form);
+        return err_set(e, ERR_FORMAT, "the prompt form has no {prompt}: %.80s", form);
     if (system && *system && !strstr(form, SYSTEM))
         return err_set(e, ERR_USAGE,
                        "the prompt form has no {system}, and there is a system prompt: %.80s",

@@ -53,7 +53,7 @@ err_code body_params(const struct body_options *o, const struct body_ask *a, str
 err_code body_r1_prompt(bool bos, const char *system, const char *question, size_t n_question,
                         struct buf *out, struct err *e);
 /* Appends form with each {prompt} replaced by the question and each {system} by the system text.
- * ERR_USAGE when {prompt} is not there, or system is not empty and {system} is not there. */
+ * ERR_FORMAT when {prompt} is not there, ERR_USAGE when system is not empty and {system} is not. */
 err_code body_form_prompt(const char *form, const char *system, const char *question,
                           size_t n_question, struct buf *out, struct err *e);
 

@@ -67,7 +67,7 @@ struct http_options {
 };
 struct http_teacher;
 /* Checks URLs, keys and numbers; opens no connection. ERR_USAGE naming the option's value, never
- * the key. */
+ * the key; of a key what key.h says. */
 err_code http_teacher_open(const struct http_options *o, struct http_teacher **out, struct err *e);
 void http_teacher_close(struct http_teacher *t);
 

@@ -32,10 +32,10 @@ static err_code set_key(struct key *k, const char *what, const char *name, const
     while (n > 0 && strchr(" \t\r\n", s[n - 1]) && s[n - 1])
         n--;
     if (n == 0)
-        return err_set(e, ERR_USAGE, "%s %s holds no key: it is empty", what, name);
+        return err_set(e, ERR_FORMAT, "%s %s holds no key: it is empty", what, name);
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)s[i] <= 0x20 || (unsigned char)s[i] >= 0x7F)
-            return err_set(e, ERR_USAGE,
+            return err_set(e, ERR_FORMAT,
                            "%s %s holds no key that a header can carry: byte %zu is white space, a "
                            "control character or not ASCII; it must be the key alone",
                            what, name, i + 1);
@@ -50,14 +50,14 @@ static err_code check_file(int fd, const char *path, struct err *e)
     if (fstat(fd, &st))
         return err_errno(e, "cannot stat", path);
     if (!S_ISREG(st.st_mode))
-        return err_set(e, ERR_USAGE, "key file %s: not a regular file", path);
+        return err_set(e, ERR_FORMAT, "key file %s: not a regular file", path);
     if (st.st_mode & (S_IRWXG | S_IRWXO))
-        return err_set(e, ERR_USAGE,
+        return err_set(e, ERR_STATE,
                        "key file %s: others than its owner may use it (mode %04o); make it yours "
                        "alone: chmod 600 %s",
                        path, (unsigned)(st.st_mode & 07777), path);
     if (st.st_size > MAX_KEY)
-        return err_set(e, ERR_USAGE, "key file %s: %lld bytes is no key", path,
+        return err_set(e, ERR_FORMAT, "key file %s: %lld bytes is no key", path,
                        (long long)st.st_size);
     return ERR_OK;
 }
@@ -109,11 +109,12 @@ err_code key_read(struct key *k, const char *env_name, const char *path, struct 
                        "the key's environment variable must be given by its name, in capital "
                        "letters, digits and '_' (OPENAI_API_KEY), not by the key itself");
     if (!s)
-        return err_set(e, ERR_USAGE,
+        return err_set(e, ERR_NOTFOUND,
                        "the environment variable %s, which should hold the key, is not set",
                        env_name);
     if (strlen(s) > MAX_KEY)
-        return err_set(e, ERR_USAGE, "the environment variable %s is too long for a key", env_name);
+        return err_set(e, ERR_FORMAT, "the environment variable %s is too long for a key",
+                       env_name);
     return set_key(k, "the environment variable", env_name, s, strlen(s), e);
 }
 

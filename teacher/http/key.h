@@ -18,8 +18,10 @@ struct key {
     size_t n;
 };
 /* From the environment variable env_name or from the file path (one of both, or none: no key).
- * White space around it is trimmed. ERR_USAGE when the variable is not set, the file may be read by
- * others than its owner, or the key is empty or holds anything but visible ASCII. */
+ * White space around it is trimmed. ERR_NOTFOUND when the variable is not set or the file not
+ * there, ERR_STATE when others than its owner may read the file, ERR_FORMAT when the key is empty
+ * or holds anything but visible ASCII; ERR_USAGE when the key itself is given for a name, or both.
+ */
 err_code key_read(struct key *k, const char *env_name, const char *path, struct err *e);
 /* Servers repeat a wrong key in their error messages, often in part: every run of 6 or more bytes
  * of text that stands in the key becomes '*'. */

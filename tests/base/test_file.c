@@ -129,13 +129,13 @@ static void only_a_file_is_replaced(void **state)
     (void)state;
     struct err e = {0};
     assert_int_equal(mkfifo(in_dir("pipe"), 0600), 0);
-    assert_int_equal(file_replace(in_dir("pipe"), "a", 1, &e), ERR_USAGE);
+    assert_int_equal(file_replace(in_dir("pipe"), "a", 1, &e), ERR_IO);
     assert_non_null(strstr(e.msg, in_dir("pipe")));
     struct stat st;
     assert_int_equal(stat(in_dir("pipe"), &st), 0);
     assert_true(S_ISFIFO(st.st_mode));
     assert_int_equal(unlink(in_dir("pipe")), 0);
-    assert_int_equal(file_replace(temp_dir, "a", 1, &e), ERR_USAGE);
+    assert_int_equal(file_replace(temp_dir, "a", 1, &e), ERR_IO);
 }
 
 static void trees_are_made_and_removed(void **state)

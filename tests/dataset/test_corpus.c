@@ -251,7 +251,7 @@ static void test_files_that_are_no_corpus(void **state)
     sql(f, "PRAGMA user_version = 2; DROP VIEW v_traces");
     refused(f, ERR_FORMAT, "missing");
     strcpy(f->db, f->dir);
-    refused(f, ERR_USAGE, "directory");
+    refused(f, ERR_IO, "directory");
     strcpy(f->db, ":memory:");
     refused(f, ERR_USAGE, "path of a file");
 }

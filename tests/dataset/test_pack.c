@@ -158,7 +158,7 @@ static void test_long_documents_are_counted(void **state)
     pack_close(p);
     opt.max_length = 3;
     opt.over = PACK_SKIP;
-    assert_int_equal(pack_open(&l, &opt, &p, &e), ERR_USAGE);
+    assert_int_equal(pack_open(&l, &opt, &p, &e), ERR_NOTFOUND);
     assert_non_null(strstr(e.msg, "--max-length"));
     opt.max_length = 21;
     assert_int_equal(pack_open(&l, &opt, &p, &e), ERR_USAGE);

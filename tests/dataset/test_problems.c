@@ -170,7 +170,7 @@ static void test_bad_lines_are_named(void **state)
     assert_string_equal(q.prompt, "\\u0000");
     problems_close(p);
     assert_int_equal(problems_open("/nonexistent/x.jsonl", NULL, &p, &f->e), ERR_NOTFOUND);
-    assert_int_equal(problems_open("/tmp", NULL, &p, &f->e), ERR_USAGE);
+    assert_int_equal(problems_open("/tmp", NULL, &p, &f->e), ERR_IO);
 }
 
 static void test_a_huge_line(void **state)

@@ -115,7 +115,7 @@ static void test_prompt_forms(void **state)
     prompt_form_close(&f);
     assert_non_null(strstr(http(&o), ",\"template\":\"Q: {prompt}\\nA:\""));
     assert_int_equal(file_replace(path, "", 0, &e), ERR_OK);
-    assert_int_equal(prompt_form_open(&o, &f, &e), ERR_USAGE);
+    assert_int_equal(prompt_form_open(&o, &f, &e), ERR_FORMAT);
     prompt_form_close(&f);
     unlink(path);
     assert_int_equal(prompt_form_open(&o, &f, &e), ERR_NOTFOUND);

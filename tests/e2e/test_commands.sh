@@ -49,6 +49,44 @@ expect 2 "whole number" $decant eval --model x --problems y --samples many
 expect 2 "1 to" $decant eval --model x --problems y --samples 0
 expect 2 "--prompt is given twice" $decant chat --model $teacher --prompt a --prompt b
 expect 2 "--json is given twice" $decant eval --json --json
+# 2 is for the command line alone; a file that is missing, of another kind or without what was chosen
+# is 1, everywhere
+no=$dir/none
+mkdir "$dir/folder"
+for c in "generate-traces --teacher $no --prompts $dir/train.jsonl --corpus $dir/n.db" \
+    "generate-traces --teacher localhost:8000/v1 --prompts $dir/train.jsonl --corpus $dir/n.db" \
+    "generate-traces --teacher $teacher --prompts $no --corpus $dir/n.db" \
+    "generate-traces --teacher $teacher --prompts $dir/folder --corpus $dir/n.db" \
+    "generate-traces --teacher $teacher --prompts $dir/train.jsonl --corpus $dir/folder" \
+    "generate-traces --teacher http://127.0.0.1:9/v1 --teacher-model m --prompts $no --corpus $dir/n.db" \
+    "generate-traces --teacher http://127.0.0.1:9/v1 --teacher-model m --prompts $dir/train.jsonl --corpus $dir/n.db --prices $no" \
+    "generate-traces --teacher http://127.0.0.1:9/v1 --teacher-model m --prompts $dir/train.jsonl --corpus $dir/n.db --api-key-file $no" \
+    "generate-traces --teacher http://127.0.0.1:9/v1 --teacher-model m --prompts $dir/train.jsonl --corpus $dir/n.db --api-key-env NOT_SET" \
+    "generate-traces --teacher http://127.0.0.1:9/v1 --teacher-model m --prompts $dir/train.jsonl --corpus $dir/n.db --raw --prompt-template $no" \
+    "distill --student $no --corpus $no --out $dir/r" "distill --student $base --corpus $no --out $dir/r" \
+    "distill --student $dir/train.jsonl --corpus $no --out $dir/r" "distill --config $no --out $dir/r" \
+    "distill --out $no --resume" \
+    "quantize-and-export --model $no --out $dir/x.gguf" "quantize-and-export --model $base --out $dir/folder" \
+    "quantize-and-export --model $base --out $dir/train.jsonl" "quantize-and-export --model $base --out $no/x.gguf" \
+    "eval --model $no --problems $dir/test.jsonl" "eval --model $base --problems $no" \
+    "eval --model $base --problems $dir/folder" "chat --model $no --prompt a" "inspect --model $no" \
+    "tokenize --model $no --file $dir/train.jsonl" "tokenize --model $base --file $no" \
+    "tokenize --model $base --file $dir/train.jsonl --decode" "logits --model $no --tokens 1 --out $dir/l.npy" \
+    "logits --model $base --tokens 1 --out $dir/folder" "corpus import --corpus $dir/n.db --prompts $no" \
+    "corpus import --corpus $dir/folder --prompts $dir/train.jsonl" "corpus import --corpus $dir/n.db --prompts $dir/folder" \
+    "corpus merge --corpus $dir/n.db --from $no" "corpus stats --corpus $no" "corpus show --corpus $no" \
+    "corpus search --corpus $no --query a" "corpus verify --corpus $no" "corpus check --corpus $no" \
+    "corpus export --corpus $no --out $dir/x" "corpus dedup --corpus $no" "corpus filter --corpus $no --min-tokens 5" \
+    "corpus decontaminate --corpus $no --against $dir/test.jsonl" "corpus stats --corpus $dir/folder"; do
+    expect 1 "" $decant $c
+done
+rm -rf "$dir/n.db"* "$dir/folder"
+$decant corpus import --corpus "$dir/n.db" --prompts "$dir/train.jsonl" >"$dir/out"
+for c in "show" "export --out $dir/x" "decontaminate --against $no" "filter --clear odd"; do
+    expect 1 "" $decant corpus $c --corpus "$dir/n.db"
+done
+expect 1 "" $decant distill --student $base --corpus "$dir/n.db" --out "$dir/r"
+rm -rf "$dir/n.db"* "$dir/r"
 # a slip in a word, and the beginning of one
 expect 2 'no command "corpos"; did you mean "corpus"?' $decant corpos
 expect 2 'did you mean "generate-traces"? decant --help' $decant generate
@@ -111,7 +149,7 @@ expect 2 'did you mean "stats"? decant corpus --help' $decant corpus stat --corp
 # what is no export stays, whatever it is; an older export goes
 cp "$dir/c.db" "$dir/kept.db"
 for out in kept.db train.jsonl; do
-    expect 2 "$dir/$out: the file that is there is not an export of traces" \
+    expect 1 "$dir/$out: the file that is there is not an export of traces" \
         $decant corpus export --corpus "$dir/c.db" --out "$dir/$out"
 done
 cmp "$dir/c.db" "$dir/kept.db"
@@ -164,13 +202,13 @@ expect 2 'device "cuda" is not known here; known: cpu' $decant distill --student
 # a start that failed leaves nothing behind, and says where a run or a model may be
 expect 1 "no-student" $decant distill --student "$dir/no-student" --corpus "$dir/c.db" --out "$dir/new/run2"
 expect 1 "no.db" $decant distill --student $base --corpus "$dir/no.db" --out "$dir/run2"
-expect 2 "holds no trace to train on: the corpus has 64 traces, " $decant distill --student $base --corpus "$dir/c.db" \
+expect 1 "holds no trace to train on: the corpus has 64 traces, " $decant distill --student $base --corpus "$dir/c.db" \
     --select "id < 0" --out "$dir/run2"
 [ ! -e "$dir/new" ] && [ ! -e "$dir/run2" ] || fail "a failed distill left its directory"
 mkdir "$dir/mine"
 expect 1 "no.db" $decant distill --student $base --corpus "$dir/no.db" --out "$dir/mine"
 rmdir "$dir/mine" || fail "a failed distill took or filled the user's directory"
-expect 2 "there is no run to continue, and a new one needs --student; did you mean $dir/run?" \
+expect 1 "there is no run to continue, and a new one needs --student; did you mean $dir/run?" \
     $decant distill --out "$dir/rum" --resume
 [ ! -e "$dir/rum" ] || fail "a mistyped --resume made a directory"
 near="did you mean examples/tiny-base/model?"
@@ -201,9 +239,9 @@ for type in f16 q8_0 q4_0 q4_k_m; do
 done
 expect 2 "q4_k_m" $decant quantize-and-export --model "$dir/run/final" --out "$dir/x.gguf" --type q9
 cp "$dir/run/final/model.safetensors" "$dir/kept"
-expect 2 "is not a GGUF file, so it is not replaced" \
+expect 1 "is not a GGUF file, so it is not replaced" \
     $decant quantize-and-export --model "$dir/run/final" --out "$dir/run/final/model.safetensors"
-expect 2 "is not a NumPy file, so it is not replaced" \
+expect 1 "is not a NumPy file, so it is not replaced" \
     $decant logits --model "$dir/run/final" --tokens 0,5,7 --out "$dir/run/final/model.safetensors"
 cmp "$dir/run/final/model.safetensors" "$dir/kept"
 expect 0 "" $decant inspect --model $teacher --json
@@ -255,7 +293,7 @@ expect 2 "vocabulary" $decant logits --model $teacher --tokens 0,999999 --out "$
 
 # a pipe is not replaced by a file, and results that get lost are no success
 mkfifo "$dir/pipe"
-expect 2 "a device or a pipe" $decant logits --model $teacher --tokens 0,5 --out "$dir/pipe"
+expect 1 "a device or a pipe" $decant logits --model $teacher --tokens 0,5 --out "$dir/pipe"
 [ -p "$dir/pipe" ] || fail "the pipe was replaced"
 if [ -c /dev/full ]; then
     set +e

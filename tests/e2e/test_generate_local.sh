@@ -70,11 +70,14 @@ cmp "$dir/whole" "$dir/parts" || fail "shards differ from the whole"
 
 # wrong usage: exit 2, a word that names it, and no corpus
 usage() { # word, options
-    word=$1
-    shift
+    refused 2 "$@"
+}
+refused() { # exit code, word, options
+    want=$1 word=$2
+    shift 2
     code=0
     $decant generate-traces --prompts "$dir/p.jsonl" --corpus "$dir/wrong.db" "$@" >/dev/null 2>"$dir/e" || code=$?
-    [ $code = 2 ] || fail "$*: exit $code"
+    [ $code = "$want" ] || fail "$*: exit $code"
     grep -q -- "$word" "$dir/e" || fail "$*: $(cat "$dir/e")"
     [ ! -e "$dir/wrong.db" ] || fail "$*: left a corpus"
 }
@@ -93,10 +96,10 @@ http="--teacher-model m --teacher http://127.0.0.1:9/v1"
     usage 'weight=0' $http,weight=0
     usage 'there is no "wait"' $http,wait=3
     usage 'key-env= or key-file=' $http,key-env=A,key-file=B
-    usage 'NOT_SET' $http,key-env=NOT_SET
+    refused 1 'NOT_SET' $http,key-env=NOT_SET
     usage 'prompt-template' $http --raw
     usage 'for --raw prompts' $http --prompt-template r1
-    usage 'no {prompt}' $http --raw --prompt-template "$dir/p.jsonl"
+    refused 1 'no {prompt}' $http --raw --prompt-template "$dir/p.jsonl"
     usage '--extra' $http --extra '[1]'
     usage 'given together' $http --price-input 3
     usage '--threads' $http --threads 3

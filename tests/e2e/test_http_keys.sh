@@ -73,7 +73,7 @@ rm "$dir/key2"
 leak "a wrong key"
 chmod 644 "$dir/key"
 generate open "$dir/p.jsonl" --api-key-file "$dir/key"
-same "$code" 2 "a key file that others may read: $(cat "$dir/open.err")"
+same "$code" 1 "a key file that others may read: $(cat "$dir/open.err")"
 chmod 600 "$dir/key"
 export DECANT_QUIET=0 DECANT_API_KEY=another-key-0123456789
 url=$url,api_key=$key

@@ -94,9 +94,9 @@ host=${dull#http://}
 mistake http://127.0.0.1:9/v1 1 "127.0.0.1:9/v1/models: its models can't be listed: connection refused; is the server up"
 mistake "${dull%/v1}" 1 "^decant: ${dull%/v1}/models: HTTP 404.*; does the URL lack its /v1?"
 mistake "https://$host" 1 "listed: TLS could not begin; http:// instead of https://? ("
-mistake "$host" 2 "did you mean $dull?"
-mistake api.example/v1 2 "did you mean http://api.example/v1?"
-mistake "$host,weight=2" 2 "did you mean $dull,weight=2?"
+mistake "$host" 1 "did you mean $dull?"
+mistake api.example/v1 1 "did you mean http://api.example/v1?"
+mistake "$host,weight=2" 1 "did you mean $dull,weight=2?"
 kill "$dull_pid"
 # turned away at first: that is no reason to leave an endpoint out, or to end
 start_server busy --fault 429@1-12

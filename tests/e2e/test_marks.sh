@@ -101,7 +101,7 @@ expect 0 "" $decant corpus filter --corpus "$db" --clear odd
 expect 0 "" $decant corpus filter --corpus "$db" --clear length
 is "SELECT group_concat(id) FROM v_traces WHERE good" "1,2,3,4,7,8"
 expect 0 "" $decant corpus filter --corpus "$db" --clear length
-expect 2 "--clear nothere: no trace is marked so; marks there are: code_block, mixed_language" $decant corpus filter --corpus "$db" --clear nothere
+expect 1 "--clear nothere: no trace is marked so; marks there are: code_block, mixed_language" $decant corpus filter --corpus "$db" --clear nothere
 expect 2 "--where: selection \"xx > 3\": no such column: xx" $decant corpus filter --corpus "$db" --where "xx > 3" --as odd
 expect 2 "go together" $decant corpus filter --corpus "$db" --where good
 # a bound beside another rule turns its own rule on

@@ -459,12 +459,12 @@ static void test_paths(void **state)
     struct export_report r;
     struct err e = {0};
     tiny_make(p->model, &qwen2, 1);
-    assert_int_equal(export_gguf(p->model, p->dir, recipe_find("f16"), &r, &e), ERR_USAGE);
+    assert_int_equal(export_gguf(p->model, p->dir, recipe_find("f16"), &r, &e), ERR_IO);
     assert_non_null(strstr(e.msg, "directory"));
     export(p, "f16", &r);
     char again[128];
     snprintf(again, sizeof again, "%s/y.gguf", p->dir);
-    assert_int_equal(export_gguf(p->out, again, recipe_find("q4_0"), &r, &e), ERR_USAGE);
+    assert_int_equal(export_gguf(p->out, again, recipe_find("q4_0"), &r, &e), ERR_UNSUPPORTED);
     assert_non_null(strstr(e.msg, "HF directory"));
     assert_false(file_exists(again));
     snprintf(again, sizeof again, "%s/no/where.gguf", p->dir);

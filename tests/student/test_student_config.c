@@ -157,7 +157,7 @@ static void test_open_refused(void **state)
     assert_int_equal(student_lm_open(dir, d, &lm, &e), ERR_FORMAT);
     assert_int_equal(
         student_open("tests/vectors/student/llama-headdim-llama3/model.gguf", d, 0, &s, &e),
-        ERR_USAGE);
+        ERR_FORMAT);
     assert_int_equal(student_open("/nowhere/at-all.json", d, 0, &s, &e), ERR_NOTFOUND);
     assert_null(s);
     assert_null(lm);

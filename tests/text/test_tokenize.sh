@@ -25,9 +25,9 @@ fails() { # exit code, what the message names, arguments
     grep -q -- "$says" "$tmp/e" || die "tokenize $*: $(cat "$tmp/e")"
 }
 echo "1 2 x3" >"$tmp/bad"
-fails 2 x3 --model $model --decode
+fails 1 x3 --model $model --decode
 echo "1 999999999" >"$tmp/bad"
-fails 2 999999999 --model $model --decode
+fails 1 999999999 --model $model --decode
 fails 2 model --decode
 fails 1 "$tmp/none" --model "$tmp/none"
 fails 1 "$tmp/none" --model $model --file "$tmp/none"

@@ -406,7 +406,7 @@ static void test_options_are_checked(void **state)
         c.o.extra_json = k == 4 ? "[1]" : NULL;
         c.o.temperature = k == 5 ? NAN : 1;
         c.endpoints[0].key_env = k == 6 ? "DECANT_NO_SUCH_KEY" : NULL;
-        if (http_teacher_open(&c.o, &c.t, &c.e) != ERR_USAGE || c.t)
+        if (http_teacher_open(&c.o, &c.t, &c.e) != (k == 6 ? ERR_NOTFOUND : ERR_USAGE) || c.t)
             fail_msg("case %d was accepted", k);
     }
 }

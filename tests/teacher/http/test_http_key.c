@@ -35,11 +35,11 @@ static void put(const void *text, size_t n, mode_t mode)
     assert_int_equal(chmod(path, mode), 0);
 }
 
-static void refused(const char *env, const char *file, const char *words)
+static void refused(const char *env, const char *file, err_code want, const char *words)
 {
     struct key k;
     struct err e = {0};
-    assert_int_equal(key_read(&k, env, file, &e), ERR_USAGE);
+    assert_int_equal(key_read(&k, env, file, &e), want);
     assert_null(k.text);
     if (!strstr(e.msg, words))
         fail_msg("message is: %s", e.msg);
@@ -78,16 +78,17 @@ static void test_environment(void **state)
     setenv("DECANT_TEST_KEY", "  sk-or-v1-0123456789abcdefXYZ\r\n", 1);
     read_as("DECANT_TEST_KEY", NULL, secret);
     setenv("DECANT_TEST_KEY", " \n", 1);
-    refused("DECANT_TEST_KEY", NULL, "DECANT_TEST_KEY holds no key: it is empty");
+    refused("DECANT_TEST_KEY", NULL, ERR_FORMAT, "DECANT_TEST_KEY holds no key: it is empty");
     setenv("DECANT_TEST_KEY", "sk-or-v1-012345\nX-Evil: 6789abcdefXYZ", 1);
-    refused("DECANT_TEST_KEY", NULL, "byte 16");
+    refused("DECANT_TEST_KEY", NULL, ERR_FORMAT, "byte 16");
     setenv("DECANT_TEST_KEY", "Bearer sk-or-v1-0123456789abcdefXYZ", 1);
-    refused("DECANT_TEST_KEY", NULL, "the key alone");
+    refused("DECANT_TEST_KEY", NULL, ERR_FORMAT, "the key alone");
     setenv("DECANT_TEST_KEY", "sk-or-v1-0123456789ab\x7f", 1);
-    refused("DECANT_TEST_KEY", NULL, "control character");
+    refused("DECANT_TEST_KEY", NULL, ERR_FORMAT, "control character");
     unsetenv("DECANT_TEST_KEY");
-    refused("DECANT_TEST_KEY", NULL, "DECANT_TEST_KEY, which should hold the key, is not set");
-    refused(secret, NULL, "not by the key itself"); /* the key where its name belongs */
+    refused("DECANT_TEST_KEY", NULL, ERR_NOTFOUND,
+            "DECANT_TEST_KEY, which should hold the key, is not set");
+    refused(secret, NULL, ERR_USAGE, "not by the key itself"); /* the key where its name belongs */
     struct key k;
     assert_int_equal(key_read(&k, NULL, NULL, NULL), 0);
     assert_null(k.text);
@@ -104,18 +105,18 @@ static void test_file(void **state)
     const mode_t modes[] = {0644, 0640, 0604, 0620, 0601, 0666};
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         put(secret, strlen(secret), modes[i]);
-        refused(NULL, path, "chmod 600");
+        refused(NULL, path, ERR_STATE, "chmod 600");
     }
     put(secret, sizeof secret, 0600); /* with its NUL */
-    refused(NULL, path, "control character");
+    refused(NULL, path, ERR_FORMAT, "control character");
     put("", 0, 0600);
-    refused(NULL, path, "empty");
+    refused(NULL, path, ERR_FORMAT, "empty");
     char big[20000];
     memset(big, 'x', sizeof big);
     put(big, sizeof big, 0600);
-    refused(NULL, path, "is no key");
-    refused(NULL, dir, "not a regular file");
-    refused("HOME", path, "not by both");
+    refused(NULL, path, ERR_FORMAT, "is no key");
+    refused(NULL, dir, ERR_FORMAT, "not a regular file");
+    refused("HOME", path, ERR_USAGE, "not by both");
     struct key k;
     struct err e = {0};
     assert_int_equal(key_read(&k, NULL, "/nowhere/key", &e), ERR_NOTFOUND);
