@@ -122,26 +122,38 @@ static err_code update(struct corpus *c, enum search_in in, bool read_only, stru
     return rc;
 }
 
+static err_code json_end(struct buf *b, int64_t n_all, const char *mistake, struct err *e)
+{
+    err_code rc = buf_printf(b, e, "],\"total\":%lld", (long long)n_all);
+    if (!rc && *mistake)
+        rc = buf_str(b, ",\"mistake\":", e);
+    if (!rc && *mistake)
+        rc = json_quote(b, mistake, strlen(mistake), e);
+    return rc ? rc : buf_str(b, "}", e);
+}
+
 static err_code search(struct corpus *c, const char *query, int64_t limit, bool read_only,
                        struct printing *p, struct err *e)
 {
     int64_t n_all = 0;
-    bool as_words = false;
+    char mistake[SEARCH_MISTAKE_BYTES] = "";
     err_code rc = update(c, p->in, read_only, e);
     if (!rc && p->json)
         rc = buf_str(p->b, "{\"hits\":[", e);
     if (!rc)
-        rc = search_run(c, p->in, query, limit, on_hit, p, &n_all, &as_words, e);
+        rc = search_run(c, p->in, query, limit, on_hit, p, &n_all, mistake, e);
     if (!rc && p->json)
-        rc = buf_printf(p->b, e, "],\"total\":%lld}", (long long)n_all);
-    else if (!rc)
-        printf("%s%lld hit%s%s\n", n_all ? "\n" : "", (long long)n_all, plural(n_all),
-               p->n < n_all ? "; --limit shows more"
-               : as_words && !n_all
-                   ? "; as a query it has a mistake, so its words were looked for, "
-                     "all of them"
-                   : "");
-    return rc;
+        return json_end(p->b, n_all, mistake, e);
+    if (rc)
+        return rc;
+    printf("%s%lld hit%s%s\n", n_all ? "\n" : "", (long long)n_all, plural(n_all),
+           p->n < n_all ? "; --limit shows more" : "");
+    if (*mistake)
+        printf(
+            "as a query it has a mistake (%s), so its words were looked for, all of them; words in "
+            "quotes (\"...\") are looked for as they stand\n",
+            mistake);
+    return ERR_OK;
 }
 
 static int run(int argc, char **argv)

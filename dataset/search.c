@@ -158,17 +158,23 @@ static err_code hits(struct corpus *c, sqlite3_stmt *st,
     return rc;
 }
 
-/* Counts what fits. *is_query false: the words are no query of FTS5. */
+/* Counts what fits. mistake: why it is no query of FTS5, or "". */
 static err_code count(struct corpus *c, enum search_in in, const char *query, int64_t *n,
-                      bool *is_query, struct err *e)
+                      char mistake[SEARCH_MISTAKE_BYTES], struct err *e)
 {
+    static const char prefix[] = "fts5: ";
     sqlite3_stmt *st = NULL;
     err_code rc = sql_prepare(c->db, c->path, searches[in].n_hits, &st, e);
     if (rc)
         return rc;
     sql_bind_text(st, 1, query);
     int code = sqlite3_step(st);
-    *is_query = code != SQLITE_ERROR;
+    mistake[0] = 0;
+    if (code == SQLITE_ERROR) {
+        const char *why = sqlite3_errmsg(c->db);
+        why += strncmp(why, prefix, sizeof prefix - 1) ? 0 : sizeof prefix - 1;
+        snprintf(mistake, SEARCH_MISTAKE_BYTES, "%s", why);
+    }
     *n = code == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
     if (code != SQLITE_ROW && code != SQLITE_ERROR)
         rc = sql_fail(c->db, c->path, "cannot be searched", e);
@@ -178,19 +184,18 @@ static err_code count(struct corpus *c, enum search_in in, const char *query, in
 
 err_code search_run(struct corpus *c, enum search_in in, const char *query, int64_t limit,
                     err_code (*on_hit)(void *ctx, const struct search_hit *hit, struct err *e),
-                    void *ctx, int64_t *n_all, bool *as_words, struct err *e)
+                    void *ctx, int64_t *n_all, char mistake[SEARCH_MISTAKE_BYTES], struct err *e)
 {
     struct buf words = {0};
     sqlite3_stmt *st = NULL;
-    bool is_query = true;
-    err_code rc = count(c, in, query, n_all, &is_query, e);
-    *as_words = !is_query;
-    if (!rc && !is_query) {
+    char none[SEARCH_MISTAKE_BYTES];
+    err_code rc = count(c, in, query, n_all, mistake, e);
+    if (!rc && *mistake) {
         rc = quote_words(query, &words, e);
         query = words.data;
         if (!rc)
-            rc = count(c, in, query, n_all, &is_query, e);
-        if (!rc && !is_query)
+            rc = count(c, in, query, n_all, none, e);
+        if (!rc && *none)
             rc = err_set(e, ERR_USAGE, "query \"%.200s\": holds no words to search for", query);
     }
     if (!rc)

@@ -28,11 +28,12 @@ struct search_hit {
     int64_t n_traces;                       /* of a prompt */
 };
 /* The best limit hits (BM25). *n_all: how many there are. What is no query of FTS5 (\frac{1}{2}) is
- * searched for as the words that it holds, all of them, and *as_words says so. Strings of a hit are
- * valid during the call.
+ * searched for as the words that it holds, all of them, and mistake says why it is none, in FTS5's
+ * words ("" for a query). Strings of a hit are valid during the call.
  */
+enum { SEARCH_MISTAKE_BYTES = 200 };
 err_code search_run(struct corpus *c, enum search_in in, const char *query, int64_t limit,
                     err_code (*on_hit)(void *ctx, const struct search_hit *hit, struct err *e),
-                    void *ctx, int64_t *n_all, bool *as_words, struct err *e);
+                    void *ctx, int64_t *n_all, char mistake[SEARCH_MISTAKE_BYTES], struct err *e);
 
 #endif

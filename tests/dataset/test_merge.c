@@ -234,10 +234,10 @@ static const char *search(struct fixture *f, enum search_in in, const char *quer
 {
     static struct found x;
     int64_t n_all;
-    bool as_words;
+    char mistake[SEARCH_MISTAKE_BYTES];
     memset(&x, 0, sizeof x);
     ok(f, search_update(f->c, in, NULL, NULL, &f->e));
-    ok(f, search_run(f->c, in, query, 10, note, &x, &n_all, &as_words, &f->e));
+    ok(f, search_run(f->c, in, query, 10, note, &x, &n_all, mistake, &f->e));
     return x.text;
 }
 
@@ -269,11 +269,16 @@ static void test_search(void **state)
                                                                       "apples\x03?");
     struct found x = {0};
     int64_t n_all;
-    bool as_words;
-    assert_int_equal(search_run(f->c, SEARCH_TRACES, " ", 10, note, &x, &n_all, &as_words, &f->e),
+    char mistake[SEARCH_MISTAKE_BYTES];
+    assert_int_equal(search_run(f->c, SEARCH_TRACES, " ", 10, note, &x, &n_all, mistake, &f->e),
                      ERR_USAGE);
-    ok(f, search_run(f->c, SEARCH_TRACES, "\"", 10, note, &x, &n_all, &as_words, &f->e));
-    assert_true(!n_all && as_words);
+    ok(f, search_run(f->c, SEARCH_TRACES, "\"", 10, note, &x, &n_all, mistake, &f->e));
+    assert_true(!n_all);
+    assert_string_equal(mistake, "unterminated string");
+    ok(f, search_run(f->c, SEARCH_TRACES, "\"apples\"", 10, note, &x, &n_all, mistake, &f->e));
+    assert_string_equal(mistake, "");
+    ok(f, search_run(f->c, SEARCH_TRACES, "nowhere:apples", 10, note, &x, &n_all, mistake, &f->e));
+    assert_string_equal(mistake, "no such column: nowhere");
     ok(f, corpus_check(f->c, &f->e));
     ok(f, search_drop(f->c, &f->e));
     assert_string_equal(ask(f, "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'search%'"),

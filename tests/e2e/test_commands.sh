@@ -130,8 +130,15 @@ expect 0 "" $decant corpus export --corpus "$dir/c.db" --out "$dir/c.jsonl"
 expect 0 "" $decant corpus check --corpus "$dir/c.db"
 grep -q 'integrity     ok' "$dir/out" || fail "check said $(cat "$dir/out")"
 expect 0 "" $decant corpus search --corpus "$dir/c.db" --query boxed --limit 3
-$decant corpus search --corpus "$dir/c.db" --query 'boxed AND (quux' | grep -q '^0 hits; as a query it has a mistake, so its words' || fail "how a query was read"
+$decant corpus search --corpus "$dir/c.db" --query 'boxed AND (quux' | grep -qF 'as a query it has a mistake (syntax error near ""), so its words' || fail "how a query was read"
 grep -q '\[boxed\]' "$dir/out" || fail "search found $(cat "$dir/out")"
+expect 0 "" $decant corpus search --corpus "$dir/c.db" --query '"boxed'
+grep -qF '(unterminated string), so its words were looked for, all of them; words in quotes ("...") are looked for as they stand' "$dir/out" ||
+    fail "an unterminated string: $(cat "$dir/out")"
+expect 0 "" $decant corpus search --corpus "$dir/c.db" --query 'odd:boxed' --json
+grep -qF '"mistake":"no such column: odd"}' "$dir/out" || fail "a query's mistake in JSON: $(cat "$dir/out")"
+expect 0 "" $decant corpus search --corpus "$dir/c.db" --query '"boxed"' --json
+! grep -q mistake "$dir/out" || fail "a mistake in a query without one: $(cat "$dir/out")"
 # out and in again, in every form: the same traces, and nothing twice
 for form in messages sharegpt prompt-completion; do
     expect 0 "" $decant corpus export --corpus "$dir/c.db" --select all --format $form --out "$dir/$form.jsonl"
