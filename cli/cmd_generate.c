@@ -191,11 +191,19 @@ static err_code resolve(struct settings *s, const struct cli_option *options, st
     return ERR_OK;
 }
 
+/* A run that ended early has one too: whatever ended it when it had made traces, and where no
+ * endpoint was fit when it had not. */
+static bool has_summary(err_code rc, const struct generate_summary *sum)
+{
+    return rc == ERR_OK || rc == ERR_STOPPED || sum->n_made ||
+           (rc == ERR_NETWORK && sum->n_prompts);
+}
+
 static int finish(struct settings *s, struct err *e)
 {
     struct generate_summary sum;
     err_code rc = generate_run(&s->o, &sum, e);
-    if (rc == ERR_OK || rc == ERR_STOPPED) {
+    if (has_summary(rc, &sum)) {
         if (s->json)
             generate_print_json(&sum);
         else

@@ -79,6 +79,16 @@ same "$code" 1 "nobody fit: $(tail -n 3 "$dir/none.err")"
 same "$(q none 'SELECT count(*) FROM traces')" 3 "traces of a canary that failed"
 [ "$(q none 'SELECT sum(cost_usd) > 0.000035 FROM failures')" = 1 ] || fail "the repeats of a canary that failed cost nothing"
 [ "$(wc -l <"$dir/dull.ledger")" -le 10 ] || fail "a canary that failed went on asking"
+grep -q '^3 traces made.*, 0 were there, 120 wanted' "$dir/none.out" || fail "no summary: $(cat "$dir/none.out")"
+start_server unknown --fault 404@1-
+generate unknown "$dir/p.jsonl" --canary 3
+generate unknown "$dir/p.jsonl" --canary 3 --json
+stop_server
+same "$code" 1 "a model that is not there: $(tail -n 3 "$dir/unknown.err")"
+grep -q "is the model's name right" "$dir/unknown.err" || fail "a 404: $(cat "$dir/unknown.err")"
+grep -q '^0 traces made, 0 were there, 120 wanted' "$dir/unknown.out" || fail "a 404 without a summary: $(cat "$dir/unknown.out")"
+grep -q '^120 samples are missing; 3 failed' "$dir/unknown.out" || fail "a 404 without what is missing: $(cat "$dir/unknown.out")"
+grep -q '^{"teacher":.*"made":0,' "$dir/unknown.out" || fail "a 404 without a summary in JSON: $(cat "$dir/unknown.out")"
 url=http://127.0.0.1:9/v1 # a wrong URL is no matter of trying again
 generate nobody "$dir/p.jsonl" --teacher-model r1 --canary 3
 same "$code" 1 "nobody there: exit code"
