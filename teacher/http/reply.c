@@ -300,6 +300,7 @@ void http_reply_view(struct http_reply *r, struct reply_view *v)
                            .content = r->content.data,
                            .n_content = r->content.len,
                            .field = r->field,
+                           .n_before = r->n_before_field,
                            .thinking_open = r->rules.thinking_open,
                            .raw = !r->rules.chat,
                            .cut = r->state != REPLY_COMPLETE || !stopped};

@@ -33,6 +33,7 @@ struct http_reply {
     struct text whole; /* a body that is no event stream */
     struct text reasoning, content;
     enum think_rule field;
+    size_t n_before_field; /* of content, when the field's first text came */
     struct think_tags tags;
     struct loop_guard reasoning_loop, content_loop;
     bool refused, of_prompt, no_quota;

@@ -93,6 +93,8 @@ static bool add_parts(struct http_reply *r, const struct parts *p)
 {
     bool older = is_said(p->reasoning_content);
     size_t before = r->reasoning.len;
+    if (before == 0)
+        r->n_before_field = r->content.len;
     if (!add_string(r, &r->reasoning, older ? p->reasoning_content : p->reasoning))
         return false;
     if (r->field == THINK_NONE && r->reasoning.len > before)

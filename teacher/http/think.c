@@ -81,7 +81,8 @@ void think_split(const struct think_tags *t, const struct think_text *x, struct 
         reasoning = without_prefix(reasoning, OPEN, N_OPEN);
         reasoning = without_suffix(reasoning, CLOSE, N_CLOSE);
         answer = without_prefix(trim(x->content, x->n_content), CLOSE, N_CLOSE);
-        answer = without_prefix(answer, OPEN, N_OPEN); /* Together's first chunk */
+        if (answer.n && (size_t)(answer.p - x->content) + N_OPEN <= x->n_before)
+            answer = without_prefix(answer, OPEN, N_OPEN); /* Together's first chunk */
         if (t->opened && t->closed) { /* said twice, or in two parts: the longer one stays */
             struct part tagged = without_prefix(trim(x->content, t->close), OPEN, N_OPEN);
             answer = trim(x->content + t->close + N_CLOSE, x->n_content - t->close - N_CLOSE);

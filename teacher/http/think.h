@@ -37,6 +37,7 @@ struct think_text {
     const char *content;
     size_t n_content;
     enum think_rule field; /* which field gave reasoning; THINK_NONE when none did */
+    size_t n_before;       /* bytes of content that came before the field's first text */
     bool thinking_open;    /* the prompt ended in an opening tag */
     bool raw;              /* the prompt was a raw text: no server took tags away */
     bool cut;              /* the answer did not come to its end by itself */
@@ -48,10 +49,12 @@ struct think_split {
     size_t n_reasoning, n_answer;
 };
 /* With a field: reasoning is the field, the content is the answer; tags that a server left at their
- * edges go, and of a content that holds the reasoning once more, <think>...</think> and then the
- * answer, the answer stays (the longer of the two is the reasoning). Without: the tag rule. Without
- * a closing tag all is reasoning when <think> begins the content, or when the prompt opened the
- * thinking and the answer was cut or the prompt was raw. */
+ * edges go (an opening one at the content's begin only where it came before the field: else the
+ * answer itself opens it, and what follows may be a thought that came to no end), and of a content
+ * that holds the reasoning once more, <think>...</think> and then the answer, the answer stays (the
+ * longer of the two is the reasoning). Without: the tag rule. Without a closing tag all is
+ * reasoning when <think> begins the content, or when the prompt opened the thinking and the answer
+ * was cut or the prompt was raw. */
 void think_split(const struct think_tags *t, const struct think_text *x, struct think_split *s);
 
 #endif

@@ -41,6 +41,16 @@ static void thinking_is_found(void **state)
          0},
         {CONTENT("<think>") DELTA("\"reasoning\":\"a\"") CONTENT("b") STOP, "a", "b", "reasoning",
          0, 0},
+        {CONTENT("\\n<think>\\n") DELTA("\"reasoning\":\"a\"") CONTENT("b") STOP, "a", "b",
+         "reasoning", 0, 0},
+        /* the answer's own tag: with a thought that has no end, nothing of it goes */
+        {DELTA("\"reasoning\":\"a\"") CONTENT("<think>") CONTENT("b") STOP, "a", "<think>b",
+         "reasoning", 0, 0},
+        {CONTENT(" ") DELTA("\"reasoning_content\":\"a\"") CONTENT("<think>b"), "a", "<think>b",
+         "reasoning_content", 0, 0},
+        {"{\"choices\":[{\"message\":{\"reasoning\":\"a\",\"content\":\"<think>b\"},"
+         "\"finish_reason\":\"length\"}]}",
+         "a", "<think>b", "reasoning", 0, 0},
         {DELTA("\"reasoning\":{\"effort\":1},\"content\":\"b\"") STOP, "", "b", "none", 0, 0},
         {DELTA("\"content\":[{\"type\":\"text\",\"text\":\"b\"},{\"type\":\"image\"}]") STOP, "",
          "b", "none", 0, 0},
