@@ -1,7 +1,8 @@
 /* Batched decode of examples/tiny-r1/model: tokens a second with 64 sequences against one, and both
  * as a share of what the machine's matrix product reaches, which is the limit of either. The sizes
- * take turns, so that a machine whose speed drifts is fair to them. While the model is not there, a
- * random one of its shape stands in.
+ * take turns of a tenth of a second or more, so that a machine whose speed drifts is fair to them:
+ * the best of short turns would find moments that long ones never have. While the model is not
+ * there, a random one of its shape stands in.
  *
  *     build/tests/bench/bench_decode [threads] [passes]   (from the top of the tree) */
 #include "core/tensor/cpu/startup.h"
@@ -18,6 +19,8 @@
 #include <time.h>
 
 #define TINY_R1 "examples/tiny-r1/model"
+
+#define TURN_S 0.1
 
 enum { N_PROMPT = 60, N_STEPS = 60, MAX_SEQS = 256 };
 
@@ -132,10 +135,14 @@ static void write_random_model(const char *dir)
 
 /* ---- measuring */
 
+struct times {
+    double tokens, prefill_tokens, prefill, decode;
+    double
+        decode_cpu; /* of all threads together: what can be told when other programs take cores */
+};
+
 struct rates {
-    double prefill, decode; /* tokens a second */
-    double decode_cpu;      /* tokens a second of processor time, all threads together: what is left
-                             * of the figure when other programs take the cores */
+    double prefill, decode, decode_cpu; /* tokens a second */
 };
 
 static double cpu_now(void)
@@ -145,7 +152,7 @@ static double cpu_now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static struct rates measure(struct lm *lm, int64_t n_seqs)
+static void add_sequences(struct times *sum, struct lm *lm, int64_t n_seqs)
 {
     struct err e = {0};
     static struct lm_item items[MAX_SEQS];
@@ -173,9 +180,21 @@ static struct rates measure(struct lm *lm, int64_t n_seqs)
     for (int64_t i = 0; i < n_seqs; i++)
         lm_seq_close(seqs[i]);
     mem_free(logits);
-    return (struct rates){(double)(n_seqs * N_PROMPT) / (t1 - t0),
-                          (double)(n_seqs * N_STEPS) / (t2 - t1),
-                          (double)(n_seqs * N_STEPS) / (cpu2 - cpu1)};
+    sum->tokens += (double)(n_seqs * N_STEPS);
+    sum->prefill_tokens += (double)(n_seqs * N_PROMPT);
+    sum->prefill += t1 - t0;
+    sum->decode += t2 - t1;
+    sum->decode_cpu += cpu2 - cpu1;
+}
+
+/* One turn: batches of n_seqs until they have decoded for TURN_S. */
+static struct rates measure(struct lm *lm, int64_t n_seqs)
+{
+    struct times t = {0};
+    while (t.decode < TURN_S)
+        add_sequences(&t, lm, n_seqs);
+    return (struct rates){t.prefill_tokens / t.prefill, t.tokens / t.decode,
+                          t.tokens / t.decode_cpu};
 }
 
 /* The device's fastest float32 product, in multiply-adds a second: the yardstick. */
