@@ -69,7 +69,11 @@ err_code file_read(const char *path, size_t max_bytes, struct buf *out, struct e
     FILE *f = fopen(path, "rbe");
     if (!f)
         return err_errno(e, "cannot open", path);
-    err_code rc = buf_reserve(out, 4096, e);
+    /* One byte more than a regular file has room for all of it and for the look that ends it. */
+    struct stat st;
+    bool sized = !fstat(fileno(f), &st) && S_ISREG(st.st_mode) && st.st_size > 0 &&
+                 (uint64_t)st.st_size <= max_bytes;
+    err_code rc = buf_reserve(out, sized ? (size_t)st.st_size + 1 : 4096, e);
     while (!rc) {
         size_t room = out->cap - out->len - 1;
         size_t n = fread(out->data + out->len, 1, room, f);
