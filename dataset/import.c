@@ -47,6 +47,7 @@ struct import {
 
 static err_code take_batch(void *ctx, void *slot, bool *more, struct err *e)
 {
+    static const char spare[JSON_ARENA_SPARE];
     struct import *m = ctx;
     struct batch *b = slot;
     struct record record;
@@ -64,10 +65,14 @@ static err_code take_batch(void *ctx, void *slot, bool *more, struct err *e)
         x->n = record.n;
         x->line = record.line;
         rc = buf_add(&b->text, record.text, record.n, e);
+        if (!rc)
+            rc = buf_add(&b->text, "", 1, e);
         m->n_bytes += (int64_t)record.n + 1;
         m->n_taken++;
         b->n++;
     }
+    if (!rc)
+        rc = buf_add(&b->text, spare, sizeof spare, e);
     b->end = m->n_bytes;
     *more = b->n > 0;
     return rc;
@@ -132,7 +137,7 @@ static const char *finish_reason(const struct item *item, const struct item_trac
 
 static err_code read_entry(struct import *m, const char *text, struct entry *x, struct err *e)
 {
-    struct record record = {text + x->at, x->n, x->line};
+    struct record record = {text + x->at, x->n, x->line, true};
     char place[RECORD_PLACE];
     const cJSON *root;
     err_code rc = record_parse(m->records, &record, place, &x->arena, &root, e);

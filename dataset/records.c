@@ -364,11 +364,13 @@ static err_code check_text(const char *place, const char *text, size_t n, struct
                        : err_set(e, ERR_FORMAT, "%s: a NUL byte; is this a text file?", place);
 }
 
-static err_code parse_object(const char *place, const char *text, size_t n,
+static err_code parse_object(const char *place, const struct record *record,
                              struct json_arena *arena, const cJSON **root, struct err *e)
 {
+    const char *text = record->text;
+    size_t n = record->n;
     err_code rc = ERR_OK;
-    *root = json_arena_quick(arena, text, n);
+    *root = record->spare ? json_arena_quick(arena, text, n) : NULL;
     if (!*root && has_nul_escape(text, n))
         return err_set(e, ERR_FORMAT, "%s: \\u0000 in a string; take it out", place);
     if (!*root)
@@ -397,7 +399,7 @@ err_code record_parse(const struct records *r, const struct record *record,
     snprintf(place, RECORD_PLACE, "%.500s:%lld", r->path, (long long)record->line);
     err_code rc = check_text(place, record->text, record->n, e);
     if (rc || r->format < RECORDS_CSV)
-        return rc ? rc : parse_object(place, record->text, record->n, arena, root, e);
+        return rc ? rc : parse_object(place, record, arena, root, e);
     json_close(&arena->slow);
     rc = csv_read_row(&r->header, place, record->text, record->n, &arena->slow, e);
     *root = arena->slow.root;

@@ -32,6 +32,7 @@ struct record {
     const char *text; /* as it stands in the file, valid until the next call */
     size_t n;
     int64_t line; /* of its first character, from 1 */
+    bool spare;   /* set by the caller for a copy that json_arena_quick can read where it stands */
 };
 err_code records_open(const char *path, enum records_format format, struct records **out,
                       struct err *e);

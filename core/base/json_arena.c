@@ -12,8 +12,8 @@ enum { BLOCK = 256, MAX_DEPTH = 500 };
 struct reader {
     struct json_arena *a;
     json_plain_move *move_plain;
-    char *at;  /* in the copy, which ends in NUL */
-    char *end; /* at its NUL */
+    const char *at; /* ends in NUL */
+    char *out;      /* where strings go, unescaped; in the same text or not */
 };
 
 static cJSON *node(struct reader *r, int type)
@@ -57,7 +57,7 @@ static int hex4(const char *s)
 }
 
 /* \uXXXX at s (behind the u), perhaps a pair of surrogates; moves *s, writes UTF-8 to *out. */
-static bool unicode_escape(char **s, char **out)
+static bool unicode_escape(const char **s, char **out)
 {
     int x = hex4(*s);
     char *o = *out;
@@ -90,28 +90,27 @@ static bool unicode_escape(char **s, char **out)
     return true;
 }
 
-/* A string, r->at behind its opening quote: unescaped where it stands. */
+/* A string, r->at behind its opening quote. */
 static char *string(struct reader *r)
 {
-    /* what stands for \" \\ \/ \b \f \n \r \t */
-    static const char meaning[256] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
-                                      ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
-    char *start = r->at, *out = start, *s = start;
+    char *start = r->out, *out = start;
+    const char *s = r->at;
     for (;;) {
         r->move_plain(&s, &out);
         if (*s == '"')
             break;
         if (!*s || !s[1]) /* the text's end */
             return NULL;
-        char known = meaning[(unsigned char)s[1]];
-        bool u = s[1] == 'u';
+        unsigned char c = (unsigned char)s[1];
+        char known = c < sizeof json_plain_meaning ? json_plain_meaning[c] : 0;
         s += 2;
         if (known)
             *out++ = known;
-        else if (!u || !unicode_escape(&s, &out))
+        else if (c != 'u' || !unicode_escape(&s, &out))
             return NULL;
     }
     *out = 0;
+    r->out = out + 1;
     r->at = s + 1;
     return start;
 }
@@ -119,10 +118,10 @@ static char *string(struct reader *r)
 /* [-]digits[.digits][e[+-]digits], as strictly as JSON has it. */
 static cJSON *number(struct reader *r)
 {
-    char *s = r->at, *end;
+    const char *s = r->at, *end;
     bool whole = true;
     s += *s == '-';
-    char *digits = s;
+    const char *digits = s;
     while (*s >= '0' && *s <= '9')
         s++;
     if (s == digits || (*digits == '0' && s > digits + 1))
@@ -143,7 +142,9 @@ static cJSON *number(struct reader *r)
     } else {
         if (*s == '.' && !(s[1] >= '0' && s[1] <= '9'))
             return NULL;
-        x->valuedouble = strtod(r->at, &end);
+        char *stop;
+        x->valuedouble = strtod(r->at, &stop);
+        end = stop;
         if (end < s || *end == '.' || *end == 'x' || *end == 'X')
             return NULL;
     }
@@ -244,27 +245,32 @@ static cJSON *value(struct reader *r, int depth)
     }
 }
 
-const cJSON *json_arena_quick(struct json_arena *a, const char *text, size_t n)
+static const cJSON *read_text(struct json_arena *a, const char *text, size_t n)
 {
-    static const char spare[JSON_PLAIN_SPARE];
+    struct reader r = {.a = a, .move_plain = json_plain_best(), .at = text, .out = a->text.data};
     json_close(&a->slow);
     a->n_used = 0;
-    buf_clear(&a->text);
-    if (buf_add(&a->text, text, n, NULL) || buf_add(&a->text, spare, sizeof spare, NULL))
-        return NULL;
-    struct reader r = {
-        .a = a, .move_plain = json_plain_best(), .at = a->text.data, .end = a->text.data + n};
     cJSON *root = value(&r, 0);
     if (!root)
         return NULL;
     skip_space(&r);
-    return r.at == r.end ? root : NULL;
+    return r.at == text + n ? root : NULL;
+}
+
+const cJSON *json_arena_quick(struct json_arena *a, const char *text, size_t n)
+{
+    buf_clear(&a->text);
+    return buf_reserve(&a->text, n + JSON_ARENA_SPARE, NULL) ? NULL : read_text(a, text, n);
 }
 
 err_code json_arena_parse(struct json_arena *a, const char *name, const char *text, size_t n,
                           const cJSON **root, struct err *e)
 {
-    *root = json_arena_quick(a, text, n);
+    static const char spare[JSON_ARENA_SPARE];
+    buf_clear(&a->text);
+    bool copied =
+        !buf_add(&a->text, text, n, NULL) && !buf_add(&a->text, spare, sizeof spare, NULL);
+    *root = copied ? read_text(a, a->text.data, n) : NULL;
     if (*root)
         return ERR_OK;
     err_code rc = json_parse(&a->slow, name, text, n, e);

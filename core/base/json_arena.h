@@ -16,7 +16,7 @@
 #include "core/base/json.h"
 
 struct json_arena {
-    struct buf text; /* a copy, unescaped in place */
+    struct buf text; /* the strings, unescaped */
     cJSON **blocks;  /* of nodes */
     int n_blocks, n_used;
     struct json slow; /* what the quick reader does not take is left to json_parse */
@@ -25,7 +25,9 @@ struct json_arena {
 err_code json_arena_parse(struct json_arena *a, const char *name, const char *text, size_t n,
                           const cJSON **root, struct err *e);
 /* The same where text is plain, valid JSON without \u0000, as nearly all is; else NULL, and
- * json_arena_parse has the tree or the words for what is wrong. */
+ * json_arena_parse has the tree or the words for what is wrong. text[n] is NUL, and
+ * JSON_ARENA_SPARE bytes from there on can be read: it spares a copy. */
+enum { JSON_ARENA_SPARE = 64 };
 const cJSON *json_arena_quick(struct json_arena *a, const char *text, size_t n);
 void json_arena_dispose(struct json_arena *a);
 

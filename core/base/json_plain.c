@@ -10,6 +10,10 @@
 #include <emmintrin.h>
 #endif
 
+/* \" \\ \/ \b \f \n \r \t */
+const char json_plain_meaning[128] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+                                      ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
+
 /* Whole blocks are stored before the next is read: what is overwritten was read. */
 
 #ifdef __SSE2__
@@ -34,7 +38,7 @@ static void move_few(char *out, const char *s, size_t n)
 }
 #endif
 
-void json_plain_portable(char **s, char **out)
+void json_plain_portable(const char **s, char **out)
 {
 #ifdef __SSE2__
     const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\');
@@ -68,28 +72,55 @@ void json_plain_portable(char **s, char **out)
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
-__attribute__((target("avx512f,avx512bw"))) static void move_avx512(char **s, char **out)
+/* Ice Lake and later, Zen 4: what escapes stand for is looked up, and their backslashes are taken
+ * out, for the whole block at once. */
+__attribute__((target("avx512f,avx512bw,avx512vbmi,avx512vbmi2,popcnt"))) static void
+move_avx512(const char **from, char **to)
 {
     const __m512i quote = _mm512_set1_epi8('"'), slash = _mm512_set1_epi8('\\');
-    for (;; *s += 64, *out += 64) {
-        __m512i x = _mm512_loadu_si512(*s);
-        uint64_t stop = _mm512_cmpeq_epi8_mask(x, quote) | _mm512_cmpeq_epi8_mask(x, slash) |
-                        _mm512_testn_epi8_mask(x, x);
-        if (stop) {
-            _mm512_mask_storeu_epi8(*out, (stop & -stop) - 1, x); /* what is before the first */
-            *s += __builtin_ctzll(stop);
-            *out += __builtin_ctzll(stop);
+    const __m512i low = _mm512_loadu_si512(json_plain_meaning),
+                  high = _mm512_loadu_si512(json_plain_meaning + 64);
+    const uint64_t odd = 0xAAAAAAAAAAAAAAAAu;
+    const char *s = *from;
+    char *out = *to;
+    for (;;) {
+        __m512i x = _mm512_loadu_si512(s);
+        uint64_t slashes = _mm512_cmpeq_epi8_mask(x, slash);
+        uint64_t ends = _mm512_cmpeq_epi8_mask(x, quote) | _mm512_testn_epi8_mask(x, x);
+        /* of a row of backslashes every second one is escaped: Keiser and Lemire, simdjson */
+        uint64_t pairs = ((slashes << 1 | odd) - slashes) ^ odd;
+        uint64_t escapes = pairs & slashes, escaped = pairs ^ slashes;
+        __m512i y = _mm512_permutex2var_epi8(low, x, high);
+        uint64_t odd_ones = (_mm512_testn_epi8_mask(y, y) | _mm512_movepi8_mask(x)) & escaped;
+        /* an escape that ends in the next block is left to the caller: if s depended on it, every
+         * block would wait for the one before */
+        uint64_t stops = (ends & ~escaped) | odd_ones >> 1 | (escapes & (uint64_t)1 << 63);
+        uint64_t keep = ~escapes & ((stops & -stops) - 1); /* all before the first stop */
+        y = _mm512_maskz_compress_epi8(keep, _mm512_mask_mov_epi8(x, escaped, y));
+        int n = __builtin_popcountll(keep);
+        if (stops) {
+            _mm512_mask_storeu_epi8(out, n ? ~(uint64_t)0 >> (64 - n) : 0, y);
+            *from = s + __builtin_ctzll(stops);
+            *to = out + n;
             return;
         }
-        _mm512_storeu_si512(*out, x);
+        _mm512_storeu_si512(out, y);
+        out += n;
+        s += 64;
     }
+}
+
+static bool has_vbmi2(void)
+{
+    return isa_avx512() && __builtin_cpu_supports("avx512vbmi") &&
+           __builtin_cpu_supports("avx512vbmi2");
 }
 #endif
 
 json_plain_move *json_plain_best(void)
 {
 #if defined(__x86_64__) && defined(__GNUC__)
-    if (isa_avx512())
+    if (has_vbmi2())
         return move_avx512;
 #endif
     return json_plain_portable;

@@ -20,8 +20,16 @@ static void same(struct json_arena *a, const char *text, size_t n)
     if (!rc) {
         char *x = cJSON_PrintUnformatted(j.root), *y = cJSON_PrintUnformatted(root);
         assert_string_equal(x, y);
+        cJSON_free(y);
+        char *padded = calloc(n + JSON_ARENA_SPARE, 1);
+        memcpy(padded, text, n);
+        root = json_arena_quick(a, padded, n);
+        y = root ? cJSON_PrintUnformatted(root) : NULL;
+        if (root) /* else too odd for it */
+            assert_string_equal(x, y);
         cJSON_free(x);
         cJSON_free(y);
+        free(padded);
     }
     json_close(&j);
 }
@@ -141,36 +149,69 @@ static void test_mutated_texts(void **state)
     json_arena_dispose(&a);
 }
 
-/* Both versions against one byte at a time, with what stands around untouched. */
+/* One byte at a time. */
+static size_t unescape(const char *s, size_t n, char *out)
+{
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++)
+        out[k++] = s[i] == '\\' ? json_plain_meaning[(int)s[++i]] : s[i];
+    return k;
+}
+
+/* Where a string's plain bytes end: at a quote, a NUL, an escape of more than one character. */
+static size_t plain_end(const char *s)
+{
+    size_t i = 0;
+    for (; s[i] && s[i] != '"'; i++)
+        if (s[i] == '\\') {
+            if ((signed char)s[i + 1] <= 0 || !json_plain_meaning[(int)s[i + 1]])
+                break;
+            i++;
+        }
+    return i;
+}
+
+static void move_one(json_plain_move *move, const char *text, size_t size, size_t from, size_t to,
+                     bool within)
+{
+    char copy[300], other[300] = {0}, want[300];
+    memcpy(copy, text, size);
+    const char *s = copy + from;
+    char *start = within ? copy + to : other, *out = start;
+    move(&s, &out);
+    size_t end = (size_t)(s - copy), n = unescape(text + from, end - from, want);
+    assert_true(end <= from + plain_end(text + from));
+    assert_true(end == from + plain_end(text + from) || text[end] == '\\');
+    assert_int_equal(out - start, n);
+    assert_memory_equal(start, want, n);
+    /* of what was read, whole blocks may have left something; the rest is as it was */
+    assert_memory_equal(copy + end, text + end, size - end);
+    assert_memory_equal(copy, text, within ? to : size);
+}
+
+/* Both versions, within a text and from one to another. */
 static void test_plain(void **state)
 {
     (void)state;
     json_plain_move *const moves[] = {json_plain_portable, json_plain_best()};
     unsigned seed = 1;
-    for (int i = 0; i < 20000; i++) {
-        char text[200 + JSON_PLAIN_SPARE + 1], want[sizeof text];
-        size_t n = (size_t)rand_r(&seed) % 200, from = n ? (size_t)rand_r(&seed) % n : 0;
-        size_t to = from ? (size_t)rand_r(&seed) % (from + 1) : 0;
+    for (int i = 0; i < 40000; i++) {
+        char text[200 + JSON_ARENA_SPARE];
+        size_t n = 1 + (size_t)rand_r(&seed) % 199, from = 1 + (size_t)rand_r(&seed) % n;
+        size_t to = (size_t)rand_r(&seed) % from;
         for (size_t k = 0; k < sizeof text; k++)
             text[k] = k < n ? (char)(rand_r(&seed) % 255 + 1) : 0;
         for (size_t k = 0; k < n; k++)
             if (strchr("\"\\", text[k]) && i % 4)
                 text[k] = 'x';
-        if (i % 3 && n)
-            text[from + (size_t)rand_r(&seed) % (n - from)] = i % 2 ? '"' : '\\';
-        for (int m = 0; m < 2; m++) {
-            char copy[sizeof text], *s = copy + from, *out = copy + to;
-            memcpy(copy, text, sizeof text);
-            memcpy(want, text, sizeof text);
-            size_t len = strcspn(text + from, "\"\\");
-            memmove(want + to, want + from, len);
-            moves[m](&s, &out);
-            assert_int_equal(s - copy, from + len);
-            assert_int_equal(out - copy, to + len);
-            /* between the two, whole blocks may have left something: it was read already */
-            assert_memory_equal(copy, want, to + len);
-            assert_memory_equal(copy + from + len, text + from + len, sizeof text - from - len);
-        }
+        for (int k = rand_r(&seed) % (i % 3 ? 3 : 60); k > 0;
+             k--) /* few escapes, or rows of them */
+            text[(size_t)rand_r(&seed) % n] = i % 5 ? '\\' : "\\\"nu"[rand_r(&seed) % 4];
+        for (size_t k = 0; k + 1 < n && i % 7; k++)
+            if (text[k] == '\\' && !strchr("\\\"", text[k + 1]))
+                text[k + 1] = "nrtbf/\"\\"[rand_r(&seed) % 8];
+        for (int m = 0; m < 4; m++)
+            move_one(moves[m / 2], text, sizeof text, from, to, m % 2);
     }
 }
 
