@@ -40,10 +40,14 @@ static bool ends_in_loop(const char *text, size_t n)
     return false;
 }
 
-/* Which of the 64 bytes at s belong to words, a bit each. */
-static uint64_t word_bits(const char *s)
+/* Which of the n bytes (at most 64) at s belong to words, a bit each. */
+static uint64_t word_bits(const char *s, size_t n)
 {
     uint64_t bits = 0;
+    if (n < 64) {
+        char tail[64] = {0};
+        return word_bits(memcpy(tail, s, n), 64);
+    }
 #ifdef __SSE2__
     for (int i = 0; i < 4; i++) {
         __m128i c = _mm_loadu_si128((const __m128i *)(s + 16 * i));
@@ -66,14 +70,23 @@ static uint64_t word_bits(const char *s)
     return bits;
 }
 
+static size_t count_words(const char *text, size_t n)
+{
+    size_t n_words = 0;
+    uint64_t before = 0;
+    for (size_t at = 0; at < n; at += 64) {
+        uint64_t bits = word_bits(text + at, n - at);
+        n_words += (size_t)__builtin_popcountll(bits & ~(bits << 1 | before));
+        before = bits >> 63;
+    }
+    return n_words;
+}
+
 static size_t find_edges(const char *piece, size_t n, bool *within, uint32_t *edges)
 {
     size_t k = 0;
     for (size_t at = 0; at < n; at += 64) {
-        char tail[64] = {0};
-        if (n - at < 64)
-            memcpy(tail, piece + at, n - at);
-        uint64_t bits = word_bits(n - at < 64 ? tail : piece + at);
+        uint64_t bits = word_bits(piece + at, n - at);
         /* where a bit differs from the one before it */
         for (uint64_t x = bits ^ (bits << 1 | *within); x; x &= x - 1)
             edges[k++] = (uint32_t)at + (uint32_t)__builtin_ctzll(x);
@@ -103,7 +116,8 @@ static void mix_grams(const uint64_t *hashes, size_t n_words, uint64_t *mixed)
     }
 }
 
-const struct repetition_steps repetition_portable = {find_edges, hash_words, mix_grams};
+const struct repetition_steps repetition_portable = {count_words, find_edges, hash_words,
+                                                     mix_grams};
 
 enum { MIN_WORDS = 200, SLOTS = 1 << 16 };
 
@@ -111,7 +125,8 @@ enum { MIN_WORDS = 200, SLOTS = 1 << 16 };
  * there: two that collide forget each other, so the count can come out too low, never too high. */
 struct grams {
     const struct repetition_steps *steps;
-    size_t n_words, n_seen, mask;
+    size_t n_all, n_words; /* in the text, and those that were looked at */
+    size_t n_seen, mask;
     uint64_t hashes[GRAM_WORDS + PIECE_WORDS + SPARE_WORDS]; /* the first GRAM_WORDS: of before */
     uint64_t mixed[PIECE_WORDS + SPARE_WORDS];
     uint32_t edges[PIECE_BYTES + SPARE_EDGES];
@@ -133,11 +148,20 @@ static void count(struct grams *g, size_t n_words)
     memmove(g->hashes, g->hashes + n_words, GRAM_WORDS * sizeof *g->hashes);
 }
 
+static bool is_over_half(const struct grams *g, size_t n_seen)
+{
+    return n_seen * 2 > g->n_all - GRAM_WORDS + 1;
+}
+
+/* Of most texts the first half decides: even if all that follows was there before, it is less than
+ * half. */
 static void count_all(struct grams *g, const char *text, size_t n)
 {
     size_t start = 0; /* of the word that goes on from piece to piece */
     bool within = false;
-    for (size_t at = 0; at < n; at += PIECE_BYTES) {
+    for (size_t at = 0; at < n && !is_over_half(g, g->n_seen) &&
+                        is_over_half(g, g->n_seen + g->n_all - g->n_words);
+         at += PIECE_BYTES) {
         uint64_t *hashes = g->hashes + GRAM_WORDS;
         bool open = within, last = n - at <= PIECE_BYTES;
         size_t k = g->steps->find_edges(text + at, last ? n - at : PIECE_BYTES, &within, g->edges);
@@ -164,6 +188,9 @@ static bool repeats_words(const char *text, size_t n)
     g.steps = repetition_avx512();
     if (!g.steps)
         g.steps = &repetition_portable;
+    g.n_all = g.steps->count_words(text, n);
+    if (g.n_all < MIN_WORDS)
+        return false;
     memset(g.hashes, 0, GRAM_WORDS * sizeof *g.hashes);
     g.n_words = g.n_seen = 0;
     g.mask = 1023;
@@ -171,7 +198,7 @@ static bool repeats_words(const char *text, size_t n)
         g.mask = g.mask * 2 + 1;
     memset(g.slots, 0, (g.mask + 1) * sizeof *g.slots);
     count_all(&g, text, n);
-    return g.n_words >= MIN_WORDS && g.n_seen * 2 > g.n_words - GRAM_WORDS + 1;
+    return is_over_half(&g, g.n_seen);
 }
 
 bool verdict_repetition(const char *text, size_t n, const char **reason)

@@ -10,7 +10,7 @@
 
 enum {
     GRAM_WORDS = 8,
-    PIECE_BYTES = 2048,
+    PIECE_BYTES = 1024,
     PIECE_WORDS = PIECE_BYTES / 2 + 1,
     SPARE_EDGES = 16, /* behind what is asked for: steps may write, and read, whole vectors */
     SPARE_WORDS = 8,
@@ -19,9 +19,11 @@ enum {
 #define HASH_MIX 0x9E3779B97F4A7C15u
 
 struct repetition_steps {
+    /* How many words are there in the text? Words are letters and digits of ASCII, and every byte
+     * of a longer character. */
+    size_t (*count_words)(const char *text, size_t n);
     /* Where words begin and end in the n bytes (at most PIECE_BYTES) of a piece, one after the
-     * other: how many. *within: does the byte before belong to a word? Then: does the last? Words
-     * are letters and digits of ASCII, and every byte of a longer character. */
+     * other: how many. *within: does the byte before belong to a word? Then: does the last? */
     size_t (*find_edges)(const char *piece, size_t n, bool *within, uint32_t *edges);
     /* The hashes of words, from edges[2 * i] to edges[2 * i + 1]. n_text bytes stand from piece to
      * the text's end. */

@@ -6,19 +6,36 @@
 #include <immintrin.h>
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,popcnt")))
 
+/* Which of the n bytes (at most 64) at s belong to words, a bit each. */
+TARGET static inline uint64_t word_bits(const char *s, size_t n)
+{
+    uint64_t there = n < 64 ? ((uint64_t)1 << n) - 1 : ~(uint64_t)0;
+    __m512i c = _mm512_maskz_loadu_epi8(there, s);
+    __m512i letter =
+        _mm512_sub_epi8(_mm512_or_si512(c, _mm512_set1_epi8(0x20)), _mm512_set1_epi8('a'));
+    __m512i digit = _mm512_sub_epi8(c, _mm512_set1_epi8('0'));
+    return _mm512_cmplt_epu8_mask(letter, _mm512_set1_epi8(26)) |
+           _mm512_cmplt_epu8_mask(digit, _mm512_set1_epi8(10)) | _mm512_movepi8_mask(c);
+}
+
+TARGET static size_t count_words(const char *text, size_t n)
+{
+    size_t n_words = 0;
+    uint64_t before = 0;
+    for (size_t at = 0; at < n; at += 64) {
+        uint64_t bits = word_bits(text + at, n - at);
+        n_words += (size_t)__builtin_popcountll(bits & ~(bits << 1 | before));
+        before = bits >> 63;
+    }
+    return n_words;
+}
+
 TARGET static size_t find_edges(const char *piece, size_t n, bool *within, uint32_t *edges)
 {
     const __m512i numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     uint32_t *out = edges;
     for (size_t at = 0; at < n; at += 64) {
-        uint64_t there = n - at < 64 ? ((uint64_t)1 << (n - at)) - 1 : ~(uint64_t)0;
-        __m512i c = _mm512_maskz_loadu_epi8(there, piece + at);
-        __m512i letter =
-            _mm512_sub_epi8(_mm512_or_si512(c, _mm512_set1_epi8(0x20)), _mm512_set1_epi8('a'));
-        __m512i digit = _mm512_sub_epi8(c, _mm512_set1_epi8('0'));
-        uint64_t bits = _mm512_cmplt_epu8_mask(letter, _mm512_set1_epi8(26)) |
-                        _mm512_cmplt_epu8_mask(digit, _mm512_set1_epi8(10)) |
-                        _mm512_movepi8_mask(c);
+        uint64_t bits = word_bits(piece + at, n - at);
         uint64_t x = bits ^ (bits << 1 | *within);
         *within = bits >> 63;
         for (int i = 0; i < 64; i += 16) {
@@ -89,7 +106,7 @@ TARGET static void mix_grams(const uint64_t *hashes, size_t n_words, uint64_t *m
 
 const struct repetition_steps *repetition_avx512(void)
 {
-    static const struct repetition_steps steps = {find_edges, hash_words, mix_grams};
+    static const struct repetition_steps steps = {count_words, find_edges, hash_words, mix_grams};
     return isa_avx512() ? &steps : NULL;
 }
 
