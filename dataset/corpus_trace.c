@@ -72,17 +72,20 @@ static err_code make_valid(struct buf *b, const char **s, size_t *n, bool *lossy
     return rc;
 }
 
-static err_code insert(struct corpus *c, const struct corpus_trace *t, bool *added, struct err *e)
+static err_code insert(struct corpus *c, const struct corpus_trace *t, bool checked, bool *added,
+                       struct err *e)
 {
     const char *reasoning = t->reasoning, *answer = t->answer;
     size_t n_reasoning = t->n_reasoning, n_answer = t->n_answer;
     bool lossy = false;
-    err_code rc = make_valid(&c->scratch, &reasoning, &n_reasoning, &lossy, e);
-    if (!rc)
+    err_code rc = ERR_OK;
+    if (!checked)
+        rc = make_valid(&c->scratch, &reasoning, &n_reasoning, &lossy, e);
+    if (!rc && !checked)
         rc = make_valid(&c->scratch2, &answer, &n_answer, &lossy, e);
-    if (!rc)
+    if (!rc && !checked)
         rc = sql_check_json(c, "params_json of a trace", t->params_json, e);
-    if (!rc)
+    if (!rc && !checked)
         rc = sql_check_json(c, "extra_json of a trace", t->extra_json, e);
     sqlite3_stmt *st;
     if (!rc)
@@ -165,15 +168,15 @@ static err_code run(struct corpus *c, enum sql_statement which, struct err *e)
     return rc ? rc : sql_run(c, st, "cannot be written", e);
 }
 
-err_code corpus_add_judged(struct corpus *c, const struct corpus_trace *t, const struct verdicts *v,
-                           int64_t *id, bool *added, struct err *e)
+err_code corpus_add_judged(struct corpus *c, const struct corpus_trace *t, bool checked,
+                           const struct verdicts *v, int64_t *id, bool *added, struct err *e)
 {
     /* A savepoint, so that a trace and its verdicts stand or fall together within the caller's
      * transaction; outside of one it is a transaction itself. */
     err_code rc = c->whole ? ERR_OK : run(c, SQL_SAVEPOINT, e);
     if (rc)
         return rc;
-    rc = insert(c, t, added, e);
+    rc = insert(c, t, checked, added, e);
     if (!rc && *added) {
         *id = sqlite3_last_insert_rowid(c->db);
         rc = add_verdicts(c, *id, v, e);
@@ -197,5 +200,5 @@ err_code corpus_add_trace(struct corpus *c, const struct corpus_trace *t, int64_
     if (!t->finish_reason)
         return err_set(e, ERR_USAGE, "%s: a trace without a finish reason", c->path);
     err_code rc = judge(c, t, v, e);
-    return rc ? rc : corpus_add_judged(c, t, v, id, added, e);
+    return rc ? rc : corpus_add_judged(c, t, false, v, id, added, e);
 }

@@ -7,15 +7,15 @@
 #include <string.h>
 #include <strings.h>
 
-/* The fields of the record that were understood; the others go to extra. */
-enum { MAX_USED = 24 };
+enum { MAX_USED = 1024 }; /* fields that come later count as not understood */
 struct reading {
     struct item *item;
     const cJSON *root;
     const char *place;
-    const cJSON *used[MAX_USED];
-    int n_used;
+    uint64_t used[MAX_USED / 64]; /* the fields that were understood, a bit each; the others go to
+                                     extra */
     bool with_traces;
+    uint64_t names; /* name_bit of all fields of root */
     struct err *e;
 };
 
@@ -44,9 +44,12 @@ static void add_names(const struct reading *r)
 
 static void use(struct reading *r, const cJSON *v)
 {
-    for (const cJSON *k = r->root->child; k && v; k = k->next)
-        if (k == v && r->n_used < MAX_USED)
-            r->used[r->n_used++] = v;
+    unsigned i = 0;
+    const cJSON *k = v ? r->root->child : NULL;
+    for (; k && k != v; k = k->next)
+        i++;
+    if (k && i < MAX_USED) /* else it reaches inward */
+        r->used[i / 64] |= (uint64_t)1 << i % 64;
 }
 
 /* By its name as it stands, else without regard to case. With a glance at the first letter: most
@@ -57,13 +60,21 @@ static const cJSON *member(const cJSON *node, const char *key)
     if (!cJSON_IsObject(node))
         return NULL;
     for (const cJSON *k = node->child; k; k = k->next) {
-        if (!k->string || (*k->string | 32) != (*key | 32) || strcasecmp(k->string, key) != 0)
+        if (!k->string || (*k->string | 32) != (*key | 32))
             continue;
         if (!strcmp(k->string, key))
             return k;
-        like = like ? like : k;
+        if (!like && !strcasecmp(k->string, key))
+            like = k;
     }
     return like;
+}
+
+/* Of the first two letters: most names that are looked for are told to be missing by it. */
+static uint64_t name_bit(const char *s)
+{
+    unsigned a = (unsigned char)*s | 32, b = *s ? (unsigned char)s[1] | 32 : 0;
+    return (uint64_t)1 << ((a + 7 * b) & 63);
 }
 
 /* The value under a name: a key as it stands, or a path with dots, numbers reaching into arrays. */
@@ -93,11 +104,18 @@ static const cJSON *value_at(const cJSON *node, const char *path)
     return v && !cJSON_IsNull(v) ? v : NULL;
 }
 
+/* The value under a name in the record itself. */
+static const cJSON *field(const struct reading *r, const char *path)
+{
+    bool may_be = (r->names & name_bit(path)) || strchr(path, '.');
+    return may_be ? value_at(r->root, path) : NULL;
+}
+
 /* The first of the names that is there; marks it as used. */
 static const cJSON *first_of(struct reading *r, const char *const *names)
 {
     for (; *names; names++) {
-        const cJSON *v = value_at(r->root, *names);
+        const cJSON *v = field(r, *names);
         if (v) {
             use(r, v);
             return v;
@@ -158,7 +176,7 @@ static const cJSON *conversation_of(struct reading *r, struct conversation *c)
 {
     static const char *const names[] = {"messages", "conversations", "conversation"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const cJSON *v = value_at(r->root, names[i]);
+        const cJSON *v = field(r, names[i]);
         if (read_conversation(v, c))
             return v;
     }
@@ -180,7 +198,7 @@ static void take_conversation(struct reading *r, const cJSON *list, const struct
 static err_code join_instruction(struct reading *r, const cJSON *instruction)
 {
     struct buf *b = &r->item->prompt_buf;
-    const cJSON *input = value_at(r->root, "input");
+    const cJSON *input = field(r, "input");
     const char *rest = cJSON_IsString(input) ? input->valuestring : "";
     use(r, input);
     buf_clear(b);
@@ -298,17 +316,17 @@ static err_code read_gold(struct reading *r, const struct field_names *names, bo
     static const char *const usual[] = {"answer",       "gold",         "gold_answer",
                                         "final_answer", "ground_truth", "expected_answer"};
     if (names->gold) {
-        const cJSON *v = value_at(r->root, names->gold);
+        const cJSON *v = field(r, names->gold);
         return v ? set_gold(r, v, names->gold, false) : ERR_OK;
     }
     for (size_t i = answer_taken; i < sizeof usual / sizeof *usual; i++) {
-        const cJSON *v = value_at(r->root, usual[i]);
+        const cJSON *v = field(r, usual[i]);
         bool fits = cJSON_IsString(v) || cJSON_IsNumber(v);
         if (v && (fits || i == 0))
             return set_gold(r, v, usual[i], false);
     }
     /* MATH's solutions end in a box; others say nothing that can be compared */
-    const cJSON *v = value_at(r->root, "solution");
+    const cJSON *v = field(r, "solution");
     return cJSON_IsString(v) ? set_gold(r, v, "solution", true) : ERR_OK;
 }
 
@@ -455,7 +473,7 @@ static err_code read_traces(struct reading *r, const struct field_names *names, 
 
 static const char *take_text(struct reading *r, const char *name)
 {
-    const cJSON *v = value_at(r->root, name);
+    const cJSON *v = field(r, name);
     if (!cJSON_IsString(v))
         return NULL;
     use(r, v);
@@ -464,7 +482,7 @@ static const char *take_text(struct reading *r, const char *name)
 
 static double take_number(struct reading *r, const char *name)
 {
-    const cJSON *v = value_at(r->root, name);
+    const cJSON *v = field(r, name);
     if (!cJSON_IsNumber(v) || !(v->valuedouble >= 0) || v->valuedouble > 9007199254740992.0)
         return -1;
     use(r, v);
@@ -480,7 +498,7 @@ static void read_provenance(struct reading *r, const struct field_names *names)
         item->teacher = take_text(r, "model");
     item->served_model = take_text(r, "served_model");
     item->finish_reason = take_text(r, "finish_reason");
-    const cJSON *request = value_at(r->root, "request");
+    const cJSON *request = field(r, "request");
     if (cJSON_IsObject(request) && cJSON_IsString(value_at(request, "teacher"))) {
         use(r, request);
         item->request = request;
@@ -496,7 +514,30 @@ static void read_provenance(struct reading *r, const struct field_names *names)
     static const char *const own[] = {"trace_id", "prompt_id", "verdict", "truncated", "refused",
                                       "empty",    "no_think",  "marks",   "repetition"};
     for (size_t i = 0; i < sizeof own / sizeof *own && item->request; i++)
-        use(r, value_at(r->root, own[i]));
+        use(r, field(r, own[i]));
+}
+
+/* Would JSON escape nothing in it? */
+static bool is_plain(const char *s)
+{
+    while ((unsigned char)*s >= ' ' && *s != '"' && *s != '\\')
+        s++;
+    return !*s;
+}
+
+static err_code print(const struct reading *r, const cJSON *v, struct buf *b)
+{
+    if (cJSON_IsString(v) && is_plain(v->valuestring)) { /* mostly */
+        err_code rc = buf_str(b, "\"", r->e);
+        if (!rc)
+            rc = buf_str(b, v->valuestring, r->e);
+        return rc ? rc : buf_str(b, "\"", r->e);
+    }
+    char *text = cJSON_PrintUnformatted(v);
+    err_code rc =
+        text ? buf_str(b, text, r->e) : err_set(r->e, ERR_NOMEM, "%s: out of memory", r->place);
+    cJSON_free(text);
+    return rc;
 }
 
 /* The other fields, as they came. */
@@ -506,23 +547,18 @@ static err_code collect_extra(struct reading *r)
     int n = 0;
     buf_clear(b);
     err_code rc = buf_str(b, "{", r->e);
-    for (const cJSON *k = r->root->child; k && !rc; k = k->next) {
-        bool used = false;
-        for (int i = 0; i < r->n_used && !used; i++)
-            used = r->used[i] == k;
+    unsigned i = 0;
+    for (const cJSON *k = r->root->child; k && !rc; k = k->next, i++) {
+        bool used = i < MAX_USED && r->used[i / 64] >> i % 64 & 1;
         if (used || cJSON_IsNull(k))
             continue;
-        char *text = cJSON_PrintUnformatted(k);
-        if (!text)
-            return err_set(r->e, ERR_NOMEM, "%s: out of memory", r->place);
         rc = n++ ? buf_str(b, ",", r->e) : ERR_OK;
         if (!rc)
             rc = json_quote(b, k->string, strlen(k->string), r->e);
         if (!rc)
             rc = buf_str(b, ":", r->e);
         if (!rc)
-            rc = buf_str(b, text, r->e);
-        cJSON_free(text);
+            rc = print(r, k, b);
     }
     if (!rc)
         rc = buf_str(b, "}", r->e);
@@ -535,10 +571,10 @@ err_code item_read(struct item *item, const cJSON *root, const char *place,
 {
     struct reading r = {
         .item = item, .root = root, .place = place, .with_traces = with_traces, .e = e};
-    struct item empty = {
-        .gold_buf = item->gold_buf, .extra_buf = item->extra_buf, .prompt_buf = item->prompt_buf};
     bool answer_taken = false;
-    *item = empty;
+    memset(item, 0, offsetof(struct item, traces)); /* as many of them as it says are valid */
+    for (const cJSON *k = cJSON_IsObject(root) ? root->child : NULL; k; k = k->next)
+        r.names |= k->string ? name_bit(k->string) : 0;
     err_code rc = read_prompt(&r, names);
     if (!rc && with_traces)
         rc = read_traces(&r, names, &answer_taken);

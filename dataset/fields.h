@@ -33,12 +33,12 @@ struct item {
     const char *system; /* of a conversation; NULL: none */
     bool many_turns;    /* of which only the first is taken */
     /* with traces */
-    struct item_trace traces[ITEM_TRACES];
     int n_traces;
     const char *source, *teacher, *served_model, *finish_reason; /* NULL: not said */
     const cJSON *request; /* an object that names a teacher, as decant's own export has it */
     int64_t sample_index, n_prompt_tokens, n_cached_tokens, n_reasoning_tokens, n_completion_tokens;
     double cost_usd, latency_ms; /* as all counts: -1 when not said */
+    struct item_trace traces[ITEM_TRACES];
     struct buf gold_buf, extra_buf, prompt_buf;
 };
 /* ERR_FORMAT with place in front: no prompt, an empty one, a value of the wrong kind, with_traces

@@ -17,7 +17,8 @@ struct entry {
     int64_t line;
     struct json_arena arena;
     struct item item;
-    struct buf printed, request; /* as it came, and canonical */
+    struct buf request;           /* canonical JSON */
+    struct buf flat, flat_before; /* of the request, and of the record before's */
     struct verdicts verdicts[ITEM_TRACES];
     err_code rc;
     struct err *err; /* of a record that does not fit; made when needed */
@@ -83,20 +84,50 @@ static bool is_same(const struct buf *b, const char *s, size_t n)
     return b->len == n && (!n || !memcmp(b->data, s, n));
 }
 
+static err_code add_bytes(struct buf *b, const char *s, struct err *e)
+{
+    return s ? buf_add(b, s, strlen(s) + 1, e) : ERR_OK;
+}
+
+/* A tree's bytes, which are the same when the trees are, and much faster to come by than JSON. */
+static err_code flatten(const cJSON *v, struct buf *b, struct err *e)
+{
+    err_code rc = buf_add(b, &v->type, sizeof v->type, e);
+    if (!rc)
+        rc = buf_add(b, &v->valuedouble, sizeof v->valuedouble, e);
+    if (!rc)
+        rc = add_bytes(b, v->string, e);
+    if (!rc)
+        rc = add_bytes(b, v->valuestring, e);
+    for (const cJSON *k = v->child; k && !rc; k = k->next)
+        rc = flatten(k, b, e);
+    int end = -1;
+    return rc ? rc : buf_add(b, &end, sizeof end, e);
+}
+
+static err_code print_request(const char *place, struct entry *x, struct err *e)
+{
+    char *text = cJSON_PrintUnformatted(x->item.request);
+    buf_clear(&x->request);
+    err_code rc = text ? corpus_canonical_json(place, text, strlen(text), &x->request, e)
+                       : err_set(e, ERR_NOMEM, "%s: out of memory", place);
+    cJSON_free(text);
+    return rc;
+}
+
 /* Mostly the one that the entry had before. */
 static err_code canonical_request(const char *place, struct entry *x, struct err *e)
 {
-    char *text = cJSON_PrintUnformatted(x->item.request);
-    size_t n = text ? strlen(text) : 0;
-    err_code rc = text ? ERR_OK : err_set(e, ERR_NOMEM, "%s: out of memory", place);
-    if (!rc && !is_same(&x->printed, text, n)) {
-        buf_clear(&x->printed);
-        buf_clear(&x->request);
-        rc = corpus_canonical_json(place, text, n, &x->request, e);
-        if (!rc)
-            rc = buf_add(&x->printed, text, n, e);
-    }
-    cJSON_free(text);
+    struct buf before = x->flat;
+    x->flat = x->flat_before;
+    x->flat_before = before;
+    buf_clear(&x->flat);
+    err_code rc = flatten(x->item.request, &x->flat, e);
+    if (rc || is_same(&before, x->flat.data, x->flat.len))
+        return rc;
+    rc = print_request(place, x, e);
+    if (rc)
+        buf_clear(&x->flat); /* there is none of it */
     return rc;
 }
 
@@ -108,7 +139,7 @@ static err_code make_request(const struct import *m, const char *place, struct e
     struct buf *b = &x->request;
     if (item->request)
         return canonical_request(place, x, e);
-    buf_clear(&x->printed);
+    buf_clear(&x->flat);
     buf_clear(b);
     if (!teacher)
         return err_set(e, ERR_USAGE,
@@ -235,7 +266,7 @@ static err_code add_trace(struct import *m, struct entry *x, const struct corpus
                           bool judged, bool *added, struct err *e)
 {
     int64_t id;
-    return judged ? corpus_add_judged(m->c, t, &x->verdicts[i], &id, added, e)
+    return judged ? corpus_add_judged(m->c, t, true, &x->verdicts[i], &id, added, e)
                   : corpus_add_trace(m->c, t, &id, added, NULL, e);
 }
 
@@ -371,7 +402,8 @@ static void dispose_batch(struct batch *b)
     for (int i = 0; i < BATCH && b->entries; i++) {
         json_arena_dispose(&b->entries[i].arena);
         item_dispose(&b->entries[i].item);
-        buf_dispose(&b->entries[i].printed);
+        buf_dispose(&b->entries[i].flat);
+        buf_dispose(&b->entries[i].flat_before);
         buf_dispose(&b->entries[i].request);
         mem_free(b->entries[i].err);
     }

@@ -74,9 +74,9 @@ size_t sql_bytes(sqlite3_stmt *st, int i);
  * the schema: with trusted_schema off, older versions refuse it there.) */
 err_code sql_check_json(struct corpus *c, const char *what, const char *json, struct err *e);
 /* corpus_add_trace with verdicts that are known already; they must be those against the prompt's
- * gold answer. */
-err_code corpus_add_judged(struct corpus *c, const struct corpus_trace *t, const struct verdicts *v,
-                           int64_t *id, bool *added, struct err *e);
+ * gold answer. checked: the texts, not NULL, are known to be UTF-8, and the JSON to be objects. */
+err_code corpus_add_judged(struct corpus *c, const struct corpus_trace *t, bool checked,
+                           const struct verdicts *v, int64_t *id, bool *added, struct err *e);
 /* Stores v as the trace's verdicts in place of the old ones (dataset/corpus_trace.c). */
 err_code verdicts_store(struct corpus *c, int64_t trace_id, const struct verdicts *v,
                         struct err *e);
