@@ -21,3 +21,20 @@ err_code bulk_end(struct corpus *c, struct err *e)
     return sql_exec(c, "PRAGMA journal_mode = WAL; PRAGMA cache_size = -16384", "cannot be written",
                     e);
 }
+
+void bulk_read_begin(struct corpus *c)
+{
+    if (c->reading.fd < 0)
+        c->reading = passing_begin_read(c->path);
+    if (sql_number(c, "SELECT max(id) FROM traces", &c->last_id, NULL))
+        c->last_id = 0;
+}
+
+/* Traces stand in the file in the order of their ids. */
+void bulk_read_at(struct corpus *c, int64_t trace_id)
+{
+    if (trace_id <= 0 || trace_id > c->last_id)
+        return;
+    double share = (double)trace_id / (double)c->last_id;
+    passing_read_to(&c->reading, (uint64_t)(share * (double)c->reading.bytes));
+}

@@ -12,7 +12,7 @@ err_code corpus_open(const char *path, enum corpus_mode mode, struct corpus **ou
     if (!c)
         return ERR_NOMEM;
     c->mode = mode;
-    c->claim = c->bulk.fd = -1;
+    c->claim = c->bulk.fd = c->reading.fd = -1;
     c->path = mem_strdup(path, e);
     err_code rc = c->path ? sql_connect(path, mode, &c->db, e) : ERR_NOMEM;
     if (!rc)
@@ -35,6 +35,7 @@ void corpus_close(struct corpus *c)
     if (c->db && c->mode == CORPUS_READ)
         sql_tidy(c->path);
     passing_end(&c->bulk);
+    passing_end(&c->reading);
     if (c->claim >= 0)
         close(c->claim);
     buf_dispose(&c->scratch);

@@ -124,6 +124,7 @@ static err_code take_range(void *ctx, void *slot, bool *more, struct err *e)
     r->to = w->at_end ? INT64_MAX : r->from + RANGE - 1;
     w->next_id = w->at_end ? INT64_MAX : r->to + 1;
     *more = true;
+    bulk_read_at(w->c, r->from);
     return ERR_OK;
 }
 
@@ -203,6 +204,7 @@ static err_code run(struct verify *w, int n_threads, struct err *e)
         rc = (ranges[i].traces = mem_new(RANGE, sizeof *ranges[i].traces, e)) ? ERR_OK : ERR_NOMEM;
     for (int i = 0; i < n_threads && !rc; i++)
         rc = open_reader(&w->readers[i], w->c->path, e);
+    bulk_read_begin(w->c);
     struct pipeline p = {.take = take_range,
                          .work = judge_range,
                          .give = write_range,

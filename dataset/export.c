@@ -170,6 +170,7 @@ struct batch {
 struct export
 {
     const struct export_options *o;
+    struct corpus *c;
     struct corpus_select *ids;
     bool at_end;
     struct row_reader *readers; /* one a thread */
@@ -192,6 +193,8 @@ static err_code take_ids(void *ctx, void *slot, bool *more, struct err *e)
         b->n += more_ids;
     }
     *more = b->n > 0;
+    if (*more)
+        bulk_read_at(x->c, b->ids[0]);
     return rc;
 }
 
@@ -238,6 +241,8 @@ static err_code run(struct export *x, struct corpus *c, struct err *e)
         rc = select_ids_open(c, x->o->selection, &x->ids, e);
     for (int i = 0; i < n_threads && !rc; i++)
         rc = row_reader_open(&x->readers[i], corpus_path(c), e);
+    x->c = c;
+    bulk_read_begin(c);
     struct pipeline p = {.take = take_ids,
                          .work = write_lines,
                          .give = give_lines,

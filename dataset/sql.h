@@ -44,6 +44,8 @@ struct corpus {
     bool whole;             /* the transaction under way ends whole or not at all: no savepoints */
     int claim;              /* descriptor of corpus_claim; -1: none */
     struct passing bulk;    /* of bulk_begin */
+    struct passing reading; /* of bulk_read_begin; last_id: the last trace's */
+    int64_t last_id;
 };
 
 /* ERR_* with "path: what: ..." and the remedy for the code that db ended with. */
@@ -88,6 +90,10 @@ err_code bulk_begin(struct corpus *c, struct err *e);
 err_code bulk_end(struct corpus *c, struct err *e);
 /* From time to time, where much was added: for the disk to work alongside (core/base/passing.h). */
 void bulk_wrote(struct corpus *c);
+/* Work that reads all traces, about in the order of their ids: what is behind leaves the page cache
+ * again, where the corpus is too large to stay there (core/base/passing.h). */
+void bulk_read_begin(struct corpus *c);
+void bulk_read_at(struct corpus *c, int64_t trace_id);
 /* The kinds that it writes, which no other checker may use. */
 #define VERDICT_KINDS "'answer', 'empty', 'no_think', 'refused', 'repetition', 'truncated'"
 /* What verdicts_store would write: kind, value and reason of row i; false when there are no more.

@@ -77,6 +77,32 @@ static void a_file_that_is_not_there_is_let_be(void **state)
     passing_end(&p);
 }
 
+static void what_is_read_may_be_forgotten(void **state)
+{
+    (void)state;
+    struct passing p = passing_begin_read(write_file(in_dir("small"), "hello", 5));
+    assert_int_equal(p.fd, -1);
+    passing_read_to(&p, 1 << 30);
+    int fd = open(in_dir("huge"), O_RDWR | O_CREAT | O_TRUNC, 0600); /* of holes */
+    assert_int_equal(ftruncate(fd, (off_t)1 << 40), 0);
+    p = passing_begin_read(in_dir("huge"));
+    assert_true(p.fd >= 0);
+    if (p.bytes) { /* else the system does not tell what is cached */
+        assert_true(p.bytes == (uint64_t)1 << 40);
+        assert_int_equal(pwrite(fd, "hello", 5, 12345), 5);
+        passing_read_to(&p, 1000);
+        assert_true(p.forgotten == 0);
+        passing_read_to(&p, 1 << 30);
+        assert_true(p.forgotten > 800 << 20 && p.forgotten < 1 << 30);
+        char got[5];
+        assert_int_equal(pread(fd, got, 5, 12345), 5);
+        assert_memory_equal(got, "hello", 5);
+    }
+    passing_end(&p);
+    close(fd);
+    unlink(in_dir("huge"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -84,6 +110,7 @@ int main(void)
         cmocka_unit_test(a_pipe_can_be_read),
         cmocka_unit_test(what_is_written_stays),
         cmocka_unit_test(a_file_that_is_not_there_is_let_be),
+        cmocka_unit_test(what_is_read_may_be_forgotten),
     };
     return cmocka_run_group_tests(tests, temp_dir_setup, temp_dir_teardown);
 }
