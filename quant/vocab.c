@@ -94,6 +94,17 @@ static err_code add_id(struct gguf_writer *g, const char *key, int64_t id, int64
     return id >= 0 && id < n_rows ? gguf_add_u32(g, key, (uint32_t)id, e) : ERR_OK;
 }
 
+/* Without an eos, llama.cpp ends an answer at id 11, whatever that is: a token that no text brings
+ * forth stands in for it. */
+static int64_t harmless_eos(const struct tokenizer *t, int64_t n_rows, int64_t eot, int64_t bos)
+{
+    if (eot >= 0)
+        return eot;
+    if (tokenizer_pad(t) >= 0)
+        return tokenizer_pad(t);
+    return tokenizer_size(t) < n_rows ? tokenizer_size(t) : bos;
+}
+
 static err_code add_special(struct gguf_writer *g, const struct tokenizer *t, int64_t n_rows,
                             int64_t bos, struct err *e)
 {
@@ -111,6 +122,8 @@ static err_code add_special(struct gguf_writer *g, const struct tokenizer *t, in
             continue;
         *(eot < 0 ? &eot : &eom) = stops[i];
     }
+    if (eos < 0)
+        eos = harmless_eos(t, n_rows, eot, bos);
     if (!rc)
         rc = add_id(g, "tokenizer.ggml.bos_token_id", bos, n_rows, e);
     if (!rc)

@@ -213,7 +213,7 @@ bool endpoint_no_quota(struct endpoint *ep, double now, struct endpoint_ticket s
         return false;
     ep->t_last_no_quota = now;
     ep->n_no_quota++;
-    return ep->n_no_quota >= no_quota_refusals && now - ep->t_no_quota >= seconds;
+    return ep->n_no_quota >= no_quota_refusals && now - fmax(ep->t_no_quota, ep->t_life) >= seconds;
 }
 
 void endpoint_accepted(struct endpoint *ep, double now, struct endpoint_ticket sent)

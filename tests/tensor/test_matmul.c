@@ -132,7 +132,43 @@ static void test_matmul(void **state)
                          i & 2);
         }
     check_matmul(DT_BF16, 3, 33, 70, MATMUL_ROWWISE | MATMUL_ADD, true);
+    check_matmul(DT_F8_E4M3, 3, 33, 300, MATMUL_ROWWISE | MATMUL_ADD, true);
     check_matmul(DT_Q8_0, 3, 33, 96, MATMUL_ADD, true);
+}
+
+/* Equal terms, whose errors all have one sign: the longest rows of R1 keep the precision that
+ * device.h promises. */
+static void test_long_rows_of_fp8(void **state)
+{
+    (void)state;
+    enum { N = 17 };
+    static const int64_t K[] = {2048, 7168, 18432};
+    struct rng r = rng_make(5, 0, 0);
+    struct device *ref = open_ref(), *cpu[6];
+    int n = open_all_cpus(cpu);
+    for (int k = 0; k < COUNT(K); k++) {
+        struct tensor x = random_f32(1, K[k], 0, 1, &r), y = random_f32(1, N, 0, 1, &r);
+        struct tensor want = copy_f32(&y), w = tensor_2d(DT_F8_E4M3, bytes_new(N * K[k]), N, K[k]);
+        for (int v = 0; v < 20; v++) {
+            for (int64_t i = 0; i < K[k]; i++)
+                ((float *)x.data)[i] = 0.1f + 0.0173f * (float)v;
+            memset(w.data, 0x38 + v % 7, (size_t)(N * K[k]));
+            ref->matmul(ref, &want, &x, &w, NULL, MATMUL_ROWWISE);
+            for (int i = 0; i < n; i++) {
+                cpu[i]->matmul(cpu[i], &y, &x, &w, NULL, MATMUL_ROWWISE);
+                double e = product_error(&y, &want, &x, &w, 0);
+                if (!(e <= 1))
+                    fail_msg("K=%d on %s: %g times the tolerance", (int)K[k], device_label(cpu[i]),
+                             e);
+            }
+        }
+        mem_free(x.data);
+        mem_free(y.data);
+        mem_free(want.data);
+        mem_free(w.data);
+    }
+    close_all(cpu, n);
+    device_close(ref);
 }
 
 static void test_no_rows(void **state)
@@ -519,6 +555,7 @@ int main(void)
         cmocka_unit_test(test_conversion_is_exact),
         cmocka_unit_test(test_panels_are_exact),
         cmocka_unit_test(test_matmul),
+        cmocka_unit_test(test_long_rows_of_fp8),
         cmocka_unit_test(test_no_rows),
         cmocka_unit_test(test_rowwise_to_the_bit),
         cmocka_unit_test(test_views_of_rows),

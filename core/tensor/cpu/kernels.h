@@ -34,7 +34,7 @@ struct cpu_kernels {
     void (*nt_weights)(int64_t m, int64_t n, int64_t k, const float *x, int64_t ld_x, enum dtype t,
                        const void *w, int64_t row_bytes, float *y, int64_t ld_y, bool add);
     /* c[m,n] = (add: +=) a[m,k] . b[k,n], a's element (i, p) at a[i * rs_a + p * cs_a]; each
-     * element is one chain of fused multiply-adds in order of p. */
+     * element is one chain of fused multiply-adds in order of p, from 0. */
     void (*nn)(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs_a, int64_t cs_a,
                const float *b, int64_t ld_b, float *c, int64_t ld_c, bool add);
     /* dst[cols,rows] = src[rows,cols]^T */

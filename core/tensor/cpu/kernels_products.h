@@ -352,7 +352,7 @@ INLINE void nn_tile(const int m, const int n_vectors, const struct nn_args *g)
     for (int i = 0; i < m; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < n_vectors; j++)
-            s[i][j] = g->add ? v_load(g->c + i * g->ld_c + j * LANES) : (vf){0};
+            s[i][j] = (vf){0};
     const float *a = g->a, *b = g->b;
     for (int64_t p = 0; p < g->k; p++, a += g->cs_a, b += g->ld_b) {
 #pragma GCC unroll 4
@@ -369,18 +369,20 @@ INLINE void nn_tile(const int m, const int n_vectors, const struct nn_args *g)
 #pragma GCC unroll 6
     for (int i = 0; i < m; i++)
 #pragma GCC unroll 4
-        for (int j = 0; j < n_vectors; j++)
-            v_store(g->c + i * g->ld_c + j * LANES, s[i][j]);
+        for (int j = 0; j < n_vectors; j++) {
+            float *c = g->c + i * g->ld_c + j * LANES;
+            v_store(c, g->add ? v_load(c) + s[i][j] : s[i][j]);
+        }
 }
 
 /* The last columns, fewer than LANES. */
 INLINE void nn_edge(int64_t m, int64_t n, const struct nn_args *g)
 {
     for (int64_t i = 0; i < m; i++) {
-        vf s = g->add ? v_load_n(g->c + i * g->ld_c, n) : (vf){0};
+        vf s = (vf){0};
         for (int64_t p = 0; p < g->k; p++)
             s = v_fma(v_set1(g->a[i * g->rs_a + p * g->cs_a]), v_load_n(g->b + p * g->ld_b, n), s);
-        v_store_n(g->c + i * g->ld_c, s, n);
+        v_store_n(g->c + i * g->ld_c, g->add ? v_load_n(g->c + i * g->ld_c, n) + s : s, n);
     }
 }
 

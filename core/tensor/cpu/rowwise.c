@@ -35,7 +35,8 @@ static void rowwise_rows(const struct cpu_kernels *k, struct tensor *y, const st
 
 /* FP8 weights stand as a panel of float32, PANEL_COLS x PANEL_ROWS, their rows side by side:
  * transposed four at a time they cost no more than row by row, and sums end where they belong
- * instead of in lanes that have to be folded. A panel fills two thirds of a first cache. */
+ * instead of in lanes that have to be folded. Each panel's sums begin at 0, so that long rows keep
+ * their precision. A panel has to fit into a first cache: 32 KB with AVX-512, 16 with AVX2. */
 #define PANEL_ROWS 64
 #define PANEL_COLS(k) (8 * (k)->lanes)
 #define T_PANEL 256
@@ -92,7 +93,8 @@ void cpu_matmul_rowwise(struct device *d, struct tensor *y, const struct tensor 
 {
     struct product p = {cpu_kernels_of(d), y, x, w, flags & MATMUL_ADD, false, NULL, 0};
     p.few = convert_in_registers(w, tensor_rows(x));
-    p.scratch = cpu_scratch_parts(d, N_TILE * (K_TILE + T_TILE * p.k->lanes), &p.part);
+    int64_t tile = N_TILE * (K_TILE + T_TILE * p.k->lanes), panel = PANEL_ROWS * PANEL_COLS(p.k);
+    p.scratch = cpu_scratch_parts(d, tile > panel ? tile : panel, &p.part);
     cpu_split(cpu_threads(d, tensor_n(w) * tensor_rows(x)), tensor_rows(w), N_TILE, product_columns,
               &p);
 }
