@@ -70,8 +70,9 @@ struct generate_summary {
     char teacher[256]; /* the name in the corpus */
 };
 /* ERR_STOPPED when it ended early and the same command goes on: Ctrl-C, a fatal status (401, 402,
- * 403), the budget, samples that failed. ERR_NETWORK when no endpoint is fit. What was finished is
- * stored then, and sum is filled, as far as it came after other errors. */
+ * 403, a 429 for a quota used up), the budget, samples that failed. ERR_NETWORK when no endpoint is
+ * fit. What was finished is stored then, and sum is filled, as far as it came after other errors.
+ */
 err_code generate_run(const struct generate_options *o, struct generate_summary *sum,
                       struct err *e);
 

@@ -50,7 +50,7 @@ struct again {
 enum stop_reason {
     STOP_NOT,
     STOP_REQUESTED, /* Ctrl-C */
-    STOP_FATAL,     /* 401, 402, 403, or no endpoint left */
+    STOP_FATAL,     /* 401, 402, 403, a quota used up (429), or no endpoint left */
     STOP_BUDGET,
     STOP_STORM, /* nothing but failures */
 };

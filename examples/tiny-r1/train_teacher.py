@@ -61,7 +61,7 @@ def main():
     optimizers = make_optimizers(model, a.lr_muon, a.lr_adam)
     step = 0
     if a.resume:
-        state = torch.load(a.checkpoint)
+        state = torch.load(a.checkpoint, map_location=a.device)
         model.load_state_dict(state["model"])
         for o, s in zip(optimizers, state["optimizers"]):
             o.load_state_dict(s)

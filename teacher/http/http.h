@@ -95,11 +95,11 @@ err_code http_teacher_poll(struct http_teacher *t, int timeout_ms, struct err *e
 
 enum http_outcome {
     HTTP_TRACE,   /* an answer: complete, truncated, refused, empty or stopped by a guard */
-    HTTP_FAILED,  /* this request can't be answered (400, 422, ...; 404 with no endpoint left to
-                     try), by two endpoints if there are two: message */
+    HTTP_FAILED,  /* this request can't be answered (400, 422, ...; a 403 of the prompt; 404 with no
+                     endpoint left to try), by two endpoints if there are two: message */
     HTTP_GAVE_UP, /* tries used up: message is the last one's */
-    HTTP_FATAL, /* 401, 402, 403, a quota used up (or every endpoint gone): the run must stop. Asks
-                   still in flight may end as traces all the same */
+    HTTP_FATAL,   /* 401, 402, another 403, a quota used up (or every endpoint gone): the run must
+                     stop. Asks still in flight may end as traces all the same */
 };
 struct http_answer {
     uint64_t id;
