@@ -143,7 +143,7 @@ static err_code open_student(struct job *j, struct err *e)
     struct train_settings *s = j->s;
     err_code rc = device_open(s->device, (int)s->threads, &j->device, e);
     if (rc)
-        return rc;
+        return train_settings_blame(s, "device", rc, e);
     s->threads = j->device->n_threads;
     rc = train_dir_latest(&j->dir, &j->checkpoint, &j->st, e);
     if (rc || (rc = student_open(j->checkpoint ? j->checkpoint : s->student, j->device,
@@ -153,11 +153,11 @@ static err_code open_student(struct job *j, struct err *e)
     if (!s->max_length)
         s->max_length = s->batch_tokens < context ? s->batch_tokens : context;
     if (s->max_length > context || s->max_length > s->batch_tokens)
-        return err_set(
-            e, ERR_USAGE,
-            "max_length is %lld; the student's context is %lld and a batch has %lld tokens",
-            (long long)s->max_length, (long long)context, (long long)s->batch_tokens);
-    return ERR_OK;
+        rc =
+            err_set(e, ERR_USAGE,
+                    "max_length is %lld; the student's context is %lld and a batch has %lld tokens",
+                    (long long)s->max_length, (long long)context, (long long)s->batch_tokens);
+    return train_settings_blame(s, "max_length", rc, e);
 }
 
 static err_code open_rest(struct job *j, struct err *e)

@@ -42,7 +42,9 @@ struct train_settings {
         threads /* 0: all */, recompute, checkpoint_every, keep;
     double lr, lr_floor, warmup, weight_decay, beta1, beta2, eps, clip, eval_fraction;
     bool resume;
-    uint64_t given; /* bit i: field i of train_fields was named by the user */
+    uint64_t given;     /* bit i: field i of train_fields was named by the user */
+    uint64_t from_file; /* those of them that stood in a file, */
+    const char *file;   /* this one */
 };
 void train_defaults(struct train_settings *s);
 
@@ -60,9 +62,13 @@ enum { TRAIN_N_FIELDS = 27 };
 /* The field of a name with '-' or '_', or -1. */
 int train_field_find(const char *name);
 /* Sets the fields that o has and that were not given before, and marks them given. An unknown key
- * or a value that does not fit: ERR_FORMAT naming it. Strings belong to j. */
+ * or a value that does not fit: ERR_FORMAT naming it and j. Strings belong to j. */
 err_code train_settings_read(struct train_settings *s, const struct json *j, const cJSON *o,
                              struct err *e);
+/* Where rc is ERR_USAGE, for the value of a setting, and that is from a file: ERR_FORMAT, with the
+ * file and the setting before the message in e. Else rc. */
+err_code train_settings_blame(const struct train_settings *s, const char *name, err_code rc,
+                              struct err *e);
 /* Ranges and words. */
 err_code train_settings_check(const struct train_settings *s, struct err *e);
 /* Adds all fields to o. */

@@ -61,6 +61,7 @@ static err_code read_corpus(struct train_data *t, const struct train_settings *s
         rc = corpus_select_open(c, select.data, &sel, e);
     if (!rc)
         rc = read_rows(t, s, sel, e);
+    rc = train_settings_blame(s, "select", rc, e);
     if (!rc)
         t->hash = hash_docs(hash_docs(corpus_select_hash(sel), &t->docs), &t->eval_docs);
     corpus_select_close(sel);
@@ -85,7 +86,7 @@ static err_code pack_both(struct train_data *t, const struct train_settings *s, 
                              .seed = (uint64_t)s->seed};
     err_code rc = pack_open(&t->docs, &o, &t->pack, e);
     if (rc)
-        return rc;
+        return train_settings_blame(s, "max_length", rc, e);
     pack_get_summary(t->pack, &t->summary);
     if (!t->eval_docs.n)
         return ERR_OK;

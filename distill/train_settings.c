@@ -102,32 +102,6 @@ static err_code read_field(struct train_settings *s, int i, const struct json *j
     return ERR_OK;
 }
 
-err_code train_settings_read(struct train_settings *s, const struct json *j, const cJSON *o,
-                             struct err *e)
-{
-    const cJSON *item;
-    if (!cJSON_IsObject(o))
-        return err_set(e, ERR_FORMAT, "%s: should be an object of settings", j->name);
-    cJSON_ArrayForEach(item, o)
-    {
-        int i = train_field_find(item->string);
-        if (i < 0)
-            return err_set(e, ERR_FORMAT,
-                           "%s: there is no setting \"%.80s\"; decant distill --help lists them",
-                           j->name, item->string);
-        if (strcmp(item->string, train_fields[i].name))
-            return err_set(e, ERR_FORMAT, "%s: write \"%s\" for \"%.80s\"", j->name,
-                           train_fields[i].name, item->string);
-        if (s->given >> i & 1 || cJSON_IsNull(item))
-            continue;
-        err_code rc = read_field(s, i, j, o, e);
-        if (rc)
-            return rc;
-        s->given |= (uint64_t)1 << i;
-    }
-    return ERR_OK;
-}
-
 static bool word_fits(const char *words, const char *w)
 {
     size_t n = strlen(w);
@@ -157,27 +131,72 @@ static void value_text(const struct train_settings *s, int i, char *out, size_t 
     }
 }
 
-err_code train_settings_check(const struct train_settings *s, struct err *e)
+static err_code check_field(const struct train_settings *s, int i, struct err *e)
 {
-    for (int i = 0; i < TRAIN_N_FIELDS; i++) {
-        const struct train_field *f = &train_fields[i];
-        char text[200];
-        value_text(s, i, text, sizeof text);
-        if (f->kind == TRAIN_STR) {
-            const char *w = *(const char **)field_at(s, i);
-            if (f->words && !word_fits(f->words, w ? w : ""))
-                return err_set(e, ERR_USAGE, "%s is \"%s\"; it can be %s", f->name, text, f->words);
-            continue;
-        }
-        double v =
-            f->kind == TRAIN_INT ? (double)*(int64_t *)field_at(s, i) : *(double *)field_at(s, i);
-        if (!(v >= f->min && v <= f->max))
-            return err_set(e, ERR_USAGE, "%s is %s; it should be from %.9g to %.9g", f->name, text,
-                           f->min, f->max);
+    const struct train_field *f = &train_fields[i];
+    const void *at = field_at(s, i);
+    char text[200];
+    value_text(s, i, text, sizeof text);
+    if (f->kind == TRAIN_STR) {
+        const char *w = *(const char *const *)at;
+        return f->words && !word_fits(f->words, w ? w : "")
+                   ? err_set(e, ERR_USAGE, "%s is \"%s\"; it can be %s", f->name, text, f->words)
+                   : ERR_OK;
     }
-    if (!(s->lr > 0))
+    double v = f->kind == TRAIN_INT ? (double)*(const int64_t *)at : *(const double *)at;
+    if (!(v >= f->min && v <= f->max))
+        return err_set(e, ERR_USAGE, "%s is %s; it should be from %.9g to %.9g", f->name, text,
+                       f->min, f->max);
+    if (at == &s->lr && v == 0)
         return err_set(e, ERR_USAGE, "lr is 0: nothing would be learnt");
     return ERR_OK;
+}
+
+err_code train_settings_blame(const struct train_settings *s, const char *name, err_code rc,
+                              struct err *e)
+{
+    if (rc != ERR_USAGE || !(s->from_file >> train_field_find(name) & 1))
+        return rc;
+    err_context(e, "%s: \"%s\"", s->file, name);
+    if (e)
+        e->code = ERR_FORMAT;
+    return ERR_FORMAT;
+}
+
+err_code train_settings_read(struct train_settings *s, const struct json *j, const cJSON *o,
+                             struct err *e)
+{
+    const cJSON *item;
+    if (!cJSON_IsObject(o))
+        return err_set(e, ERR_FORMAT, "%s: should be an object of settings", j->name);
+    s->file = j->name;
+    cJSON_ArrayForEach(item, o)
+    {
+        int i = train_field_find(item->string);
+        if (i < 0)
+            return err_set(e, ERR_FORMAT,
+                           "%s: there is no setting \"%.80s\"; decant distill --help lists them",
+                           j->name, item->string);
+        if (strcmp(item->string, train_fields[i].name))
+            return err_set(e, ERR_FORMAT, "%s: write \"%s\" for \"%.80s\"", j->name,
+                           train_fields[i].name, item->string);
+        if (s->given >> i & 1 || cJSON_IsNull(item))
+            continue;
+        err_code rc = read_field(s, i, j, o, e);
+        s->given |= (uint64_t)1 << i;
+        s->from_file |= (uint64_t)1 << i;
+        if (rc || (rc = train_settings_blame(s, item->string, check_field(s, i, e), e)))
+            return rc;
+    }
+    return ERR_OK;
+}
+
+err_code train_settings_check(const struct train_settings *s, struct err *e)
+{
+    err_code rc = ERR_OK;
+    for (int i = 0; i < TRAIN_N_FIELDS && !rc; i++)
+        rc = train_settings_blame(s, train_fields[i].name, check_field(s, i, e), e);
+    return rc;
 }
 
 err_code train_settings_write(const struct train_settings *s, cJSON *o, struct err *e)

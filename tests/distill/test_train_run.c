@@ -61,11 +61,16 @@ static const char *with_common(const char *line)
     return line;
 }
 
+static const char *bare_run(const char *name, const char *more)
+{
+    return text("distill --student tests/vectors/train/config.json --corpus %s/traces.db --out "
+                "%s/%s %s",
+                dir, dir, name, more);
+}
+
 static const char *new_run(const char *name, const char *more)
 {
-    return with_common(text("distill --student tests/vectors/train/config.json --corpus "
-                            "%s/traces.db --out %s/%s %s",
-                            dir, dir, name, more));
+    return with_common(bare_run(name, more));
 }
 
 /* What the directory holds at the end, and that the loss went down on what was held out. */
@@ -222,6 +227,29 @@ static void test_config_file(void **state)
     json = "{\"epoch\": 1}";
     check(file_replace(text("%s/settings.json", dir), json, strlen(json), &e), &e);
     expect(new_run("i", text("--config %s/settings.json", dir)), 1, "epoch");
+    /* a bad value is the file's, not the command line's */
+    static const struct {
+        const char *json, *option, *says;
+    } bad[] = {
+        {"{\"target\": \"odd\"}", "--target odd", "target is \"odd\"; it can be"},
+        {"{\"lr\": 0}", "--lr 0", "lr is 0"},
+        {"{\"warmup\": 2}", NULL, "warmup is 2"},
+        {"{\"select\": \"xx > 3\"}", "--select xx", "no such column: xx"},
+        {"{\"device\": \"odd\"}", "--device odd", "device \"odd\" is not known"},
+        {"{\"max_length\": 99999}", "--max-length 99999", "max_length is 99999"},
+        {"{\"max_length\": 1}", "--max-length 1", "cannot hold documents of 1"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char says[200], key[20] = {0};
+        strncpy(key, bad[i].json, strcspn(bad[i].json, ":"));
+        snprintf(says, sizeof says, "%s/settings.json: %s: ", dir, key + 1);
+        check(file_replace(text("%s/settings.json", dir), bad[i].json, strlen(bad[i].json), &e),
+              &e);
+        expect(bare_run("i", text("--config %s/settings.json", dir)), 1, says);
+        expect(bare_run("i", text("--config %s/settings.json", dir)), 1, bad[i].says);
+        if (bad[i].option)
+            expect(bare_run("i", bad[i].option), 2, bad[i].says);
+    }
 }
 
 /* Ctrl-C: exit 3 and how to go on; then the same bits. A corpus that has grown since is refused. */
