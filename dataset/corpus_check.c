@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { MAX_FINDINGS = 100 };
 
@@ -47,8 +46,6 @@ static err_code check_references(struct corpus *c, on_finding *give, void *ctx, 
 err_code corpus_check_all(struct corpus *c, on_finding *give, void *ctx, struct corpus_checked *out,
                           struct err *e)
 {
-    struct buf wal = {0};
-    struct stat st;
     char sql[256];
     int64_t page_bytes = 0;
     memset(out, 0, sizeof *out);
@@ -57,11 +54,8 @@ err_code corpus_check_all(struct corpus *c, on_finding *give, void *ctx, struct 
         rc = sql_number(c, "PRAGMA page_count", &out->n_pages, e);
     if (!rc)
         rc = sql_number(c, "PRAGMA page_size", &page_bytes, e);
-    if (!rc)
-        rc = buf_printf(&wal, e, "%s-wal", c->path);
-    out->has_log = !rc && !stat(wal.data, &st) && st.st_size > 0;
+    out->has_log = !rc && sql_log_size(c->path) > 0;
     out->n_bytes = out->n_pages * page_bytes;
-    buf_dispose(&wal);
     if (!rc)
         rc = check_integrity(c, give, ctx, &out->n_damaged, e);
     /* in a damaged file the rest would stumble over the same */

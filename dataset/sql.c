@@ -2,6 +2,7 @@
 #include "core/base/file.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -248,16 +249,18 @@ static bool wants_to_write(sqlite3 *db)
            ((code & 0xff) == SQLITE_READONLY && code != SQLITE_READONLY_ROLLBACK);
 }
 
-/* The log's bytes; -1: there is none. */
-static int64_t log_size(const char *path)
+int64_t sql_log_size(const char *path)
 {
     struct buf wal = {0};
     uint64_t bytes = 0;
-    err_code rc = buf_printf(&wal, NULL, "%s-wal", path);
-    if (!rc && file_size(wal.data, &bytes, NULL))
-        rc = ERR_NOTFOUND;
+    char *real = realpath(path, NULL);
+    err_code rc = real ? buf_printf(&wal, NULL, "%s-wal", real) : ERR_NOMEM;
+    int64_t n = INT64_MAX;
+    if (!rc)
+        n = file_size(wal.data, &bytes, NULL) ? -1 : (int64_t)bytes;
     buf_dispose(&wal);
-    return rc ? -1 : (int64_t)bytes;
+    free(real);
+    return n;
 }
 
 /* A connection that could write does two things by looking and closing that one which only reads
@@ -293,7 +296,7 @@ static int open_database(const char *path, int flags, sqlite3 **db)
 
 void sql_tidy(const char *path)
 {
-    if (log_size(path) == 0)
+    if (sql_log_size(path) == 0)
         look(path);
 }
 
@@ -316,20 +319,13 @@ err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, str
                                        : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
     sqlite3 *db = NULL;
     int code = open_database(path, flags, &db);
-    if (code != SQLITE_OK && mode == CORPUS_READ && db &&
-        sqlite3_extended_errcode(db) == SQLITE_READONLY_ROLLBACK) {
-        /* a writer was killed in bulk work: what it had begun is taken back by the next writer */
-        sqlite3_close(db);
-        open_database(path, SQLITE_OPEN_READWRITE, &db);
+    if (code != SQLITE_OK && db && sqlite3_extended_errcode(db) == SQLITE_READONLY_ROLLBACK) {
+        look(path);
         sqlite3_close(db);
         code = open_database(path, flags, &db);
     }
-    if (code != SQLITE_OK && sqlite3_extended_errcode(db) == SQLITE_READONLY_ROLLBACK) {
-        look(path);
-        code = sqlite3_exec(db, "PRAGMA schema_version", NULL, NULL, NULL);
-    }
     if (code != SQLITE_OK && mode == CORPUS_READ && db && wants_to_write(db) &&
-        log_size(path) <= 0) {
+        sql_log_size(path) <= 0) {
         sqlite3_close(db);
         code = open_immutable(path, &db);
         if (code == SQLITE_OK)

@@ -120,6 +120,10 @@ void row_reader_close(struct row_reader *r);
 /* A connection with decant's settings; read_only never writes, even to the log. */
 err_code sql_connect(const char *path, enum corpus_mode mode, sqlite3 **out, struct err *e);
 
+/* Bytes of the log, which stands beside the file itself, be path a symbolic link to it; -1: there
+ * is none; INT64_MAX: that could not be told. */
+int64_t sql_log_size(const char *path);
+
 /* Removes the empty log that connections which only read leave, unless someone has the file open. A
  * log that holds something (a writer was killed) is left to the next writer. */
 void sql_tidy(const char *path);

@@ -338,6 +338,18 @@ static void test_reading_leaves_nothing(void **state)
     f->c = NULL;
     assert_true(bytes_beside(f->db, "-wal") < 0);
     assert_true(bytes_beside(f->db, "-shm") < 0);
+
+    char links[100], link[128]; /* the log stands beside the file, not beside a link to it */
+    snprintf(links, sizeof links, "%s/links", f->dir);
+    ok(f, file_make_dir(links, &f->e));
+    snprintf(link, sizeof link, "%s/link.db", links);
+    assert_int_equal(symlink("../c.db", link), 0);
+    ok(f, corpus_open(link, CORPUS_READ, &f->c, &f->e));
+    assert_string_equal(selected(f, "correct", NULL), "q.0");
+    corpus_close(f->c);
+    f->c = NULL;
+    assert_true(bytes_beside(f->db, "-wal") < 0);
+    assert_true(bytes_beside(f->db, "-shm") < 0);
 }
 
 /* Everything that reading a damaged corpus may do: give an error or go on, never crash. */
