@@ -1,7 +1,9 @@
 /* Vectors of LANES floats, for one instruction set: the file that includes this defines LANES first
  * and then v_fma, v_load_n, v_store_n, v_fold4, v_sqrt, v_max and v_min (a > b ? a : b and a < b ?
  * a : b, so b where either is NaN), v_scale2 (y * 2^n for a whole n in [-127, 130]), v_load_f16 and
- * v_load_f8 (whose values are short of F8_FACTOR). */
+ * v_load_f8 (whose values are short of F8_FACTOR); and for kernels_panel.h v_load_rows (16 bytes of
+ * each of LANES / 4 rows), v_f8_normal, v_zip_lo and v_zip_hi (of each four lanes of a and b: a0 b0
+ * a1 b1, and a2 b2 a3 b3), v_zip_lo2 and v_zip_hi2 (a0 a1 b0 b1, and a2 a3 b2 b3). */
 #include "core/tensor/cpu/kernels.h"
 
 #include <math.h>
