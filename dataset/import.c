@@ -37,6 +37,7 @@ struct import {
     struct records *records;
     const char *source;
     int64_t n_taken, n_bytes, file_bytes;
+    int64_t n_gold;          /* records with a gold answer */
     struct buf last_request; /* and its id: most records have the one before's */
     int64_t last_id;
     struct { /* the same of prompts: their samples often follow one another */
@@ -362,6 +363,7 @@ static err_code store_entry(struct import *m, struct entry *x, struct err *e)
     sum->n_added += added;
     sum->n_conflicts += conflict;
     sum->n_no_gold += !gold;
+    m->n_gold += item->gold != NULL;
     sum->n_many_turns += item->many_turns && item->n_traces;
     if (!rc && item->n_traces)
         rc = store_traces(m, x, id, added, added || (item->gold && !conflict), e);
@@ -451,6 +453,10 @@ static err_code import_all(struct import *m, struct err *e)
     m->sum->n_regold = m->c->n_golds_filled - n_filled;
     if (!rc && !m->sum->n_lines)
         rc = err_set(e, ERR_FORMAT, "%s: holds no prompts", records_path(m->records));
+    if (!rc && m->opt->names.gold && !m->n_gold && m->sum->n_lines > m->sum->n_bad)
+        rc = err_set(e, ERR_FORMAT,
+                     "%s: no record has the field \"%s\", which is to hold its right answer",
+                     records_path(m->records), m->opt->names.gold);
     if (!rc)
         rc = corpus_commit(m->c, e);
     if (rc)

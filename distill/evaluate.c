@@ -75,8 +75,9 @@ static err_code load_problems(struct evaluate *v, struct err *e)
     if (!rc && v->n_items == 0)
         rc = err_set(e, ERR_FORMAT,
                      "%s: no problem with an answer that can be checked; each line needs "
-                     "\"prompt\" and \"answer\"",
-                     v->o->problems);
+                     "\"%s\" and \"%s\"",
+                     v->o->problems, v->o->fields.prompt ? v->o->fields.prompt : "prompt",
+                     v->o->fields.gold ? v->o->fields.gold : "answer");
     return rc;
 }
 

@@ -110,7 +110,7 @@ void job_close(struct generate_job *j)
         struct missing_counts k;
         missing_count(j->missing, &k);
         j->sum->n_satisfied = k.n_good;
-        j->sum->n_missing = k.n_left;
+        j->sum->n_missing = k.n_left + j->sink.uncommitted.n_made; /* lost by an error */
     }
     missing_close(j->missing);
     corpus_discard(j->corpus); /* an empty one that was made in vain goes */

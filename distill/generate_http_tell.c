@@ -30,7 +30,7 @@ static void add(char *text, size_t size, const char *fmt, ...)
 /* What the corpus will have cost when nothing is missing any more, going by this run's traces. */
 static double projected(const struct http_run *r)
 {
-    int64_t n = r->job.sum->n_made + r->job.sink.n_uncommitted;
+    int64_t n = r->job.sum->n_made + r->job.sink.uncommitted.n_made;
     return n ? r->budget.spent + r->cost / (double)n * r->counts.n_expected : -1;
 }
 
@@ -104,7 +104,7 @@ void tell_progress(struct http_run *r)
     missing_count(r->job.missing, &r->counts);
     char text[400] = "";
     double t = now - r->t0;
-    int64_t n = s->n_made + r->job.sink.n_uncommitted;
+    int64_t n = s->n_made + r->job.sink.uncommitted.n_made;
     add(text, sizeof text, "%.1f traces/s", (double)n / t);
     if (s->n_tokens) /* not every server reports them */
         add(text, sizeof text, ", %.0f tokens/s", (double)s->n_tokens / t);

@@ -10,6 +10,7 @@ bool sink_is_good(const struct verdicts *v)
 
 static void count(struct generate_summary *s, const struct verdicts *v)
 {
+    s->n_made++;
     s->n_correct += v->answer == ANSWER_CORRECT;
     s->n_wrong += v->answer == ANSWER_WRONG;
     s->n_unknown += v->answer == ANSWER_UNKNOWN;
@@ -19,6 +20,21 @@ static void count(struct generate_summary *s, const struct verdicts *v)
     s->n_no_think += v->no_think;
     s->n_repetition += v->repetition;
     s->n_good += sink_is_good(v);
+}
+
+static void add(struct generate_summary *sum, const struct generate_summary *b)
+{
+    sum->n_made += b->n_made;
+    sum->n_correct += b->n_correct;
+    sum->n_wrong += b->n_wrong;
+    sum->n_unknown += b->n_unknown;
+    sum->n_truncated += b->n_truncated;
+    sum->n_refused += b->n_refused;
+    sum->n_empty += b->n_empty;
+    sum->n_no_think += b->n_no_think;
+    sum->n_repetition += b->n_repetition;
+    sum->n_good += b->n_good;
+    sum->n_tokens += b->n_tokens;
 }
 
 /* Has Ctrl-C come, and its grace passed? */
@@ -61,14 +77,15 @@ err_code sink_commit(struct sink *s, struct err *e)
     if (rc)
         return rc;
     s->in_transaction = false;
-    s->sum->n_made += s->n_uncommitted;
-    s->n_uncommitted = 0;
+    add(s->sum, &s->uncommitted);
+    s->uncommitted = (struct generate_summary){0};
     return ERR_OK;
 }
 
 err_code sink_tick(struct sink *s, struct err *e)
 {
-    bool due = s->in_transaction && (s->n_uncommitted >= SINK_TRACES || clock_now() > s->t_commit);
+    bool due =
+        s->in_transaction && (s->uncommitted.n_made >= SINK_TRACES || clock_now() > s->t_commit);
     return due ? sink_commit(s, e) : ERR_OK;
 }
 
@@ -80,8 +97,7 @@ err_code sink_trace(struct sink *s, const struct corpus_trace *t, int64_t *id, s
         rc = corpus_add_trace(s->corpus, t, id, added, v, e);
     if (rc || !*added)
         return rc;
-    count(s->sum, v);
-    s->sum->n_tokens += t->n_completion_tokens > 0 ? t->n_completion_tokens : 0;
-    s->n_uncommitted++;
+    count(&s->uncommitted, v);
+    s->uncommitted.n_tokens += t->n_completion_tokens > 0 ? t->n_completion_tokens : 0;
     return ERR_OK;
 }

@@ -20,14 +20,15 @@ struct sink {
     struct corpus *corpus;
     struct generate_summary *sum;
     bool in_transaction;
-    int64_t n_uncommitted;
-    double t_commit;      /* when the open transaction is to be committed */
+    struct generate_summary uncommitted; /* what will be added to sum once it is on disk */
+    double t_commit;                     /* when the open transaction is to be committed */
     double grace_seconds; /* after Ctrl-C another process that writes is waited for so long */
     double t_give_up;     /* then; 0: Ctrl-C has not come */
 };
 /* Nothing is marked against it, and its answer is right. */
 bool sink_is_good(const struct verdicts *v);
-/* Stores a trace with its verdicts and counts it in sum. *added false: another process was quicker.
+/* Stores a trace with its verdicts, to be counted in sum. *added false: another process was
+ * quicker.
  */
 err_code sink_trace(struct sink *s, const struct corpus_trace *t, int64_t *id, struct verdicts *v,
                     bool *added, struct err *e);

@@ -57,6 +57,22 @@ stray=$(q until "SELECT count(*) FROM (SELECT sum(good) AS good, count(*) AS n F
 n=$(q until 'SELECT count(*) FROM traces')
 [ "$n" -gt 40 ] && [ "$n" -lt 120 ] || fail "$n traces until one is good"
 
+# a name of the right answer's field that no record has is no "unknown" for every trace
+rc=0
+generate nofield --gold-field nope >"$dir/out" 2>"$dir/e" || rc=$?
+[ $rc = 1 ] && grep -q 'p.jsonl: no record has the field "nope"' "$dir/e" || fail "no gold field: $rc, $(cat "$dir/e")"
+[ ! -e "$dir/nofield.db" ] || fail "a corpus was left"
+
+# the corpus cannot grow: what the summary counts is what is there
+rc=0
+(trap '' XFSZ && ulimit -f 800 && generate full --samples 50 --json) >"$dir/out" 2>"$dir/e" || rc=$?
+[ $rc = 1 ] || fail "a corpus that cannot grow: $rc, $(cat "$dir/e")"
+made=$(sed -n 's/.*"made":\([0-9]*\).*/\1/p' "$dir/out")
+good=$(sed -n 's/.*"good":\([0-9]*\).*/\1/p' "$dir/out")
+missing=$(sed -n 's/.*"missing":\([0-9]*\).*/\1/p' "$dir/out")
+[ "$made" -gt 0 ] && [ "$made $good" = "$(q full 'SELECT count(*), sum(good) FROM v_traces' | tr '|' ' ')" ] &&
+    [ $((made + missing)) = 2000 ] || fail "a corpus that cannot grow: $(cat "$dir/out")"
+
 # shards make the traces of an undivided run
 generate whole >/dev/null
 for shard in 2/2 1/2; do
