@@ -64,7 +64,10 @@ const char *corpus_path(const struct corpus *c)
 err_code corpus_begin(struct corpus *c, struct err *e)
 {
     /* IMMEDIATE takes the write lock now, where waiting for it is possible. */
-    return sql_exec(c, "BEGIN IMMEDIATE", "cannot be written", e);
+    corpus_waits(c, true);
+    err_code rc = sql_exec(c, "BEGIN IMMEDIATE", "cannot be written", e);
+    corpus_waits(c, false);
+    return rc;
 }
 
 err_code corpus_commit(struct corpus *c, struct err *e)

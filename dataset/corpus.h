@@ -53,6 +53,9 @@ err_code corpus_claim(struct corpus *c, bool alone, bool *claimed, struct err *e
  * corpus within one rolls it back. corpus_import, corpus_verify and corpus_stats bring their own:
  * they must not be called within one. Selections see what is committed. */
 err_code corpus_begin(struct corpus *c, struct err *e);
+/* After a commit, by who goes on writing at once: where another process waits in corpus_begin, a
+ * moment in which it can begin. */
+void corpus_give_turn(struct corpus *c);
 err_code corpus_commit(struct corpus *c, struct err *e);
 void corpus_rollback(struct corpus *c);
 

@@ -133,4 +133,7 @@ void sql_tidy(const char *path);
 err_code schema_prepare(struct corpus *c, struct err *e);
 enum { SCHEMA_VERSION = 2, SCHEMA_APPLICATION_ID = 0x64636e74 /* "dcnt" */ };
 
+/* Lets others see that this process waits to write, or no longer does. */
+void corpus_waits(struct corpus *c, bool waits);
+
 #endif

@@ -79,6 +79,7 @@ err_code sink_commit(struct sink *s, struct err *e)
     s->in_transaction = false;
     add(s->sum, &s->uncommitted);
     s->uncommitted = (struct generate_summary){0};
+    corpus_give_turn(s->corpus);
     return ERR_OK;
 }
 

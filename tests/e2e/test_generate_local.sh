@@ -73,6 +73,21 @@ missing=$(sed -n 's/.*"missing":\([0-9]*\).*/\1/p' "$dir/out")
 [ "$made" -gt 0 ] && [ "$made $good" = "$(q full 'SELECT count(*), sum(good) FROM v_traces' | tr '|' ' ')" ] &&
     [ $((made + missing)) = 2000 ] || fail "a corpus that cannot grow: $(cat "$dir/out")"
 
+# who waits to write the same corpus gets its turn
+$decant generate-traces --teacher $teacher --prompts "$dir/p.jsonl" --corpus "$dir/busy.db" --samples 2000 >/dev/null 2>&1 &
+run=$!
+trap 'kill $run 2>/dev/null || true; rm -rf "$dir"' EXIT
+until [ -e "$dir/busy.db" ] && [ "$(q busy 'SELECT count(*) FROM traces' 2>/dev/null || echo 0)" -gt 0 ]; do sleep 0.1; done
+for i in 1 2 3 4 5 6; do
+    echo "{\"prompt\":\"p$i\"}" >"$dir/one.jsonl"
+    $decant corpus import --corpus "$dir/busy.db" --prompts "$dir/one.jsonl" >/dev/null 2>"$dir/e" ||
+        fail "import $i beside a run: $(cat "$dir/e")"
+done
+kill $run
+wait $run || true
+trap 'rm -rf "$dir"' EXIT
+[ "$(q busy "SELECT count(*) FROM prompts WHERE text LIKE 'p_'")" = 6 ] || fail "imports beside a run are lost"
+
 # shards make the traces of an undivided run
 generate whole >/dev/null
 for shard in 2/2 1/2; do
