@@ -4,7 +4,8 @@
  * transfer, waits in the retry heap after a try that failed, and ends in the list of the done.
  * Asks, transfers and replies are pooled: in the steady state nothing is allocated but what texts
  * need. libcurl is driven by epoll (curl_multi_socket_action): work is done for the sockets that
- * have something to say, however many are in flight. */
+ * have something to say, however many are in flight. Transfers are dealt to lanes, each a multi
+ * handle with its own connections. */
 #ifndef DECANT_TEACHER_HTTP_CLIENT_H
 #define DECANT_TEACHER_HTTP_CLIENT_H
 
@@ -45,8 +46,20 @@ struct ask_queue {
     int64_t n;
 };
 
+/* libcurl looks for an idle connection among all that its multi handle has, one by one: so each
+ * handle has but as many transfers as HTTP/2 servers mostly allow on one connection, and what a
+ * request costs does not grow with how many are in flight. */
+enum { LANE_TRANSFERS = 100 };
+struct lane {
+    struct http_teacher *t;
+    CURLM *multi;
+    double due; /* when libcurl wants to be called; INFINITY: by sockets only */
+    int64_t n;  /* transfers that were made for it; at most LANE_TRANSFERS */
+};
+
 struct transfer {
     struct http_teacher *t;
+    struct lane *lane; /* for good: where its connection is kept */
     struct transfer *next; /* in the pool */
     CURL *easy;
     int64_t place; /* in t->busy */
@@ -93,9 +106,9 @@ struct http_teacher {
 
     bool finishing; /* nothing more is sent */
 
-    CURLM *multi;
+    struct lane *lanes;
+    int64_t n_lanes;
     int epoll;
-    double curl_due; /* when libcurl wants to be called; INFINITY: by sockets only */
     double now, next_sweep;
     int64_t n_full; /* full sets of events since the sweep was due */
     struct rng rng;

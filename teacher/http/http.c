@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 enum { N_EVENTS = 256 };
-static const long max_streams = 1000; /* of an HTTP/2 connection, if the server allows as many */
 static const double drain_seconds = 0.2;
 static const double linger_seconds = 1; /* after [DONE], for the connection's proper end */
 
@@ -17,9 +16,10 @@ static const double linger_seconds = 1; /* after [DONE], for the connection's pr
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *known)
 {
-    struct http_teacher *t = user;
+    struct lane *l = user;
+    struct http_teacher *t = l->t;
     (void)easy;
-    struct epoll_event ev = {.data.fd = fd};
+    struct epoll_event ev = {.data.u64 = (uint64_t)(l - t->lanes) << 32 | (uint32_t)fd};
     if (what == CURL_POLL_REMOVE) {
         epoll_ctl(t->epoll, EPOLL_CTL_DEL, fd, &ev); /* it may be closed already */
         return 0;
@@ -33,19 +33,43 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *k
     if (rc)
         t->rc = err_errno(&t->e, "cannot watch", "a connection");
     if (!known)
-        curl_multi_assign(t->multi, fd, t);
+        curl_multi_assign(l->multi, fd, l);
     return 0;
 }
 
 static int on_timer(CURLM *multi, long ms, void *user)
 {
-    struct http_teacher *t = user;
+    struct lane *l = user;
     (void)multi;
-    t->curl_due = ms < 0 ? INFINITY : clock_now() + (double)ms * 1e-3;
+    l->due = ms < 0 ? INFINITY : clock_now() + (double)ms * 1e-3;
     return 0;
 }
 
 /* ---- open and close ---- */
+
+static err_code open_lanes(struct http_teacher *t, struct err *e)
+{
+    int64_t n = (t->o.concurrency + LANE_TRANSFERS - 1) / LANE_TRANSFERS;
+    t->lanes = mem_new((size_t)n, sizeof *t->lanes, e);
+    if (!t->lanes)
+        return ERR_NOMEM;
+    for (; t->n_lanes < n; t->n_lanes++) {
+        CURLM *multi = curl_multi_init();
+        if (!multi)
+            return err_set(e, ERR_NOMEM, "no memory for %lld requests",
+                           (long long)t->o.concurrency);
+        struct lane *l = &t->lanes[t->n_lanes];
+        *l = (struct lane){.t = t, .multi = multi, .due = INFINITY};
+        curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+        curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, l);
+        curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
+        curl_multi_setopt(multi, CURLMOPT_TIMERDATA, l);
+        curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, LANE_TRANSFERS + 8L);
+        curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+        curl_multi_setopt(multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)LANE_TRANSFERS);
+    }
+    return ERR_OK;
+}
 
 err_code http_teacher_open(const struct http_options *o, struct http_teacher **out, struct err *e)
 {
@@ -55,27 +79,18 @@ err_code http_teacher_open(const struct http_options *o, struct http_teacher **o
         return ERR_NOMEM;
     t->epoll = -1;
     t->now = clock_now();
-    t->curl_due = INFINITY;
     t->rng = rng_make(o->seed, 0x68747470, 0);
     err_code rc = client_setup(t, o, e);
     if (!rc && curl_global_init(CURL_GLOBAL_DEFAULT))
         rc = err_set(e, ERR_NOMEM, "libcurl can't be started");
     if (!rc) {
         t->epoll = epoll_create1(EPOLL_CLOEXEC);
-        t->multi = curl_multi_init();
         t->busy = mem_new((size_t)o->concurrency, sizeof(void *), e);
-        if (t->epoll < 0 || !t->multi || !t->busy)
+        if (t->epoll < 0 || !t->busy)
             rc = err_set(e, ERR_NOMEM, "no memory for %lld requests", (long long)o->concurrency);
     }
-    if (!rc) {
-        curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-        curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
-        curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-        curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
-        curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long)o->concurrency + 8);
-        curl_multi_setopt(t->multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
-        curl_multi_setopt(t->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, max_streams);
-    }
+    if (!rc)
+        rc = open_lanes(t, e);
     if (rc) {
         http_teacher_close(t);
         return rc;
@@ -97,8 +112,9 @@ void http_teacher_close(struct http_teacher *t)
         t->free_transfers = x->next;
         transfer_free(x);
     }
-    if (t->multi)
-        curl_multi_cleanup(t->multi);
+    for (int64_t i = 0; i < t->n_lanes; i++)
+        curl_multi_cleanup(t->lanes[i].multi);
+    mem_free(t->lanes);
     if (t->epoll >= 0)
         close(t->epoll);
     for (struct ask *a; (a = retry_pop(&t->later, INFINITY));)
@@ -121,11 +137,12 @@ void http_teacher_close(struct http_teacher *t)
 
 /* ---- the loop ---- */
 
-static err_code read_results(struct http_teacher *t, struct err *e)
+static err_code read_results(struct lane *l, struct err *e)
 {
+    struct http_teacher *t = l->t;
     int n_left;
     err_code rc = ERR_OK;
-    for (CURLMsg *m; !rc && (m = curl_multi_info_read(t->multi, &n_left));) {
+    for (CURLMsg *m; !rc && (m = curl_multi_info_read(l->multi, &n_left));) {
         if (m->msg != CURLMSG_DONE)
             continue;
         char *private = NULL;
@@ -171,7 +188,9 @@ static err_code sweep(struct http_teacher *t, struct err *e)
 
 static double next_event(const struct http_teacher *t, double end)
 {
-    double at = fmin(end, fmin(t->curl_due, retry_next(&t->later)));
+    double at = fmin(end, retry_next(&t->later));
+    for (int64_t i = 0; i < t->n_lanes; i++)
+        at = fmin(at, t->lanes[i].due);
     if (t->n_busy > 0)
         at = fmin(at, t->next_sweep);
     if (asks_waiting(t) > 0 && t->n_busy < t->o.concurrency) {
@@ -182,15 +201,20 @@ static double next_event(const struct http_teacher *t, double end)
     return at;
 }
 
-/* Lets libcurl do what its timer calls for (also: begin what was added). */
-static err_code fire_timer(struct http_teacher *t, struct err *e)
+/* Lets libcurl do what its timers call for (also: begin what was added). */
+static err_code fire_timers(struct http_teacher *t, struct err *e)
 {
     int running;
-    if (t->curl_due > t->now)
-        return ERR_OK;
-    t->curl_due = INFINITY;
-    curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    return read_results(t, e);
+    err_code rc = ERR_OK;
+    for (int64_t i = 0; !rc && i < t->n_lanes; i++) {
+        struct lane *l = &t->lanes[i];
+        if (l->due > t->now)
+            continue;
+        l->due = INFINITY;
+        curl_multi_socket_action(l->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        rc = read_results(l, e);
+    }
+    return rc;
 }
 
 /* Waits until at, and lets libcurl do what the sockets call for. */
@@ -203,13 +227,16 @@ static err_code pump(struct http_teacher *t, double at, int *n_events, struct er
     if (*n_events < 0 && errno != EINTR)
         return err_errno(e, "cannot wait for", "connections");
     t->now = clock_now();
-    for (int i = 0; i < *n_events; i++) {
+    err_code rc = ERR_OK;
+    for (int i = 0; !rc && i < *n_events; i++) {
+        struct lane *l = &t->lanes[events[i].data.u64 >> 32];
         unsigned ev = events[i].events;
         int mask = (ev & EPOLLIN ? CURL_CSELECT_IN : 0) | (ev & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
                    (ev & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
-        curl_multi_socket_action(t->multi, events[i].data.fd, mask, &running);
+        curl_multi_socket_action(l->multi, (curl_socket_t)(uint32_t)events[i].data.u64, mask,
+                                 &running);
+        rc = read_results(l, e);
     }
-    err_code rc = read_results(t, e);
     if (!rc && t->rc) {
         if (e)
             *e = t->e;
@@ -222,7 +249,7 @@ static err_code turn(struct http_teacher *t, double end, int *n_events, struct e
 {
     err_code rc = asks_dispatch(t, e);
     if (!rc)
-        rc = fire_timer(t, e);
+        rc = fire_timers(t, e);
     if (!rc)
         rc = pump(t, t->done.n > 0 ? t->now : next_event(t, end), n_events, e);
     if (rc || t->n_busy == 0 || t->now < t->next_sweep)
@@ -262,7 +289,7 @@ void http_teacher_abandon(struct http_teacher *t)
     t->now = clock_now();
     /* What has come already was paid for, and counts. */
     for (double end = t->now + drain_seconds; n_events > 0 && t->now < end;)
-        if (fire_timer(t, NULL) || pump(t, t->now, &n_events, NULL))
+        if (fire_timers(t, NULL) || pump(t, t->now, &n_events, NULL))
             break;
     for (int64_t i = t->n_busy - 1; i >= 0; i--) {
         struct transfer *x = t->busy[i];

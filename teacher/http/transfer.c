@@ -230,6 +230,10 @@ static err_code get_transfer(struct http_teacher *t, struct transfer **out, stru
         return ERR_NOMEM;
     x->t = t;
     x->endpoint = -1;
+    x->lane = t->lanes;
+    while (x->lane->n == LANE_TRANSFERS)
+        x->lane++;
+    x->lane->n++;
     err_code rc = set_up(t, x, e);
     if (rc)
         transfer_free(x);
@@ -240,8 +244,11 @@ static err_code get_transfer(struct http_teacher *t, struct transfer **out, stru
 
 void transfer_free(struct transfer *x)
 {
-    if (x && x->easy)
+    if (!x)
+        return;
+    if (x->easy)
         curl_easy_cleanup(x->easy);
+    x->lane->n--;
     mem_free(x);
 }
 
@@ -277,7 +284,7 @@ err_code transfer_begin(struct http_teacher *t, struct ask *a, int endpoint, str
     x->retry_after = -1;
     memset(x->quota, 0, sizeof x->quota);
     x->curl_error[0] = 0;
-    if (!ok || curl_multi_add_handle(t->multi, x->easy) != CURLM_OK) {
+    if (!ok || curl_multi_add_handle(x->lane->multi, x->easy) != CURLM_OK) {
         transfer_free(x);
         return err_set(e, ERR_NOMEM, "no memory for a request");
     }
@@ -292,7 +299,7 @@ err_code transfer_begin(struct http_teacher *t, struct ask *a, int endpoint, str
 void transfer_release(struct http_teacher *t, struct transfer *x)
 {
     struct site *site = &t->sites[x->endpoint];
-    curl_multi_remove_handle(t->multi, x->easy);
+    curl_multi_remove_handle(x->lane->multi, x->easy);
     t->endpoints[x->endpoint].n_connecting -= !x->port;
     if (site->newest == x)
         site->newest = NULL;

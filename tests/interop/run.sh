@@ -1,8 +1,8 @@
 #!/bin/sh
-# Do other programs open what decant writes, does decant open what they serve, and do others judge
-# answers as decant does? Needs the PyPI packages gguf, numpy and llama-cpp-python, for the second
-# llama-cpp-python[server], for the third math-verify; without them it says SKIP. Run by
-# `make check-interop`.
+# Do other programs open what decant writes, does decant open what they serve, does it speak HTTP/2
+# with a real server, and do others judge answers as decant does? Needs the PyPI packages gguf, numpy
+# and llama-cpp-python, for the second llama-cpp-python[server], for the third Debian's nghttp2-proxy,
+# for the fourth math-verify; without them it says SKIP. Run by `make check-interop`.
 set -u
 cd "$(dirname "$0")/../.."
 export DECANT="${DECANT:-${BUILD:-build}/decant}"
@@ -19,6 +19,7 @@ if "$python" -c 'import llama_cpp.server.app, uvicorn' 2>/dev/null; then
 else
     echo "SKIP: no llama.cpp server; install it with: $python -m pip install 'llama-cpp-python[server]'"
 fi
-# answers.py says itself when it skips
+# these say themselves when they skip
+sh tests/interop/http2.sh || [ $? = 77 ] || failed=1
 "$python" tests/interop/answers.py || [ $? = 77 ] || failed=1
 exit $failed
