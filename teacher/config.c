@@ -1,5 +1,6 @@
 #include "teacher/config.h"
 
+#include "core/base/log.h"
 #include "core/tensor/device.h"
 
 #include <math.h>
@@ -157,7 +158,9 @@ static err_code read_experts(struct teacher_config *c, const struct json *j, str
     c->n_group = c->topk_group = 1;
     c->norm_topk = v3;
     err_code rc = json_opt_int(j, j->root, "first_k_dense_replace", 0, MAX_LAYERS, &c->n_dense, e);
-    if (rc || c->n_dense >= c->n_layers)
+    /* An MTP module's layer counts on: it may have experts where no other layer has. */
+    bool mtp = c->n_mtp > 0 && c->n_dense == c->n_layers && json_at(j->root, "n_routed_experts");
+    if (rc || (c->n_dense >= c->n_layers && !mtp))
         return rc;
     if ((rc = read_ints(j, keys, sizeof keys / sizeof *keys, e)) ||
         (rc = json_opt_int(j, j->root, "n_shared_experts", 0, 1 << 10, &c->n_shared, e)) ||
@@ -170,11 +173,18 @@ static err_code read_experts(struct teacher_config *c, const struct json *j, str
         return rc;
     if (freq != 1)
         return unsupported(j, "moe_layer_freq", "any value but 1", e);
-    if (!v3 && c->norm_topk) /* the published implementations disagree about its meaning there */
-        return unsupported(j, "norm_topk_prob", "true with model_type deepseek_v2", e);
     if (!(fabs(scale) > 0 && fabs(scale) < 1e6))
         return bad(j, "routed_scaling_factor is out of range", e);
     c->routed_scale = (float)scale;
+    if (!v3 && c->norm_topk) { /* one or the other: config.h */
+        c->norm_topk = c->top_k > 1;
+        c->routed_scale = c->norm_topk ? 1 : c->routed_scale;
+        if (scale != 1 && c->norm_topk)
+            log_warn("%s: norm_topk_prob and a routed_scaling_factor of %g: experts' weights are "
+                     "divided by their sum and not scaled, as DeepSeek's own code has it; other "
+                     "programs do both, or scale alone",
+                     j->name, scale);
+    }
     return ERR_OK;
 }
 

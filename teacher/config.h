@@ -40,6 +40,9 @@ struct teacher_config {
     int64_t n_group, topk_group; /* 1, 1: no groups */
     bool sigmoid;                /* scores; else softmax */
     bool noaux;                  /* noaux_tc: correction bias, groups by their two best */
+    /* Divide the chosen weights by their sum. deepseek_v2 does that instead of scaling them, for
+     * two experts or more (DeepSeek's own modeling_deepseek.py, MoEGate): routed_scale is 1 then.
+     */
     bool norm_topk;
     float routed_scale;
 

@@ -43,7 +43,8 @@ err_code mtp_load(struct mtp *m, struct loader *l, struct device *d, const struc
     if (has(l->w, c, "shared_head.head") &&
         (rc = take(l, &m->head, c, V, C, "shared_head.head", e)))
         return rc;
-    return layer_load(&m->layer, l, d, c, c->n_layers, c->n_layers < c->n_dense, e);
+    return layer_load(&m->layer, l, d, c, c->n_layers, c->n_layers < c->n_dense || !c->n_experts,
+                      e);
 }
 
 void mtp_dispose(struct mtp *m, struct device *d)

@@ -7,8 +7,9 @@
 /* float32 over three layers: transformers itself differs by about 1e-6 between its own forms. */
 #define TOLERANCE 2e-5
 
-static const char *const cases[] = {"v3-yarn-mtp", "v3-qproj",  "v3-fp8", "v3-ties",
-                                    "v2-groups",   "v2-greedy", "v3-bias"};
+static const char *const cases[] = {"v3-yarn-mtp", "v3-qproj",  "v3-fp8",
+                                    "v3-ties",     "v2-groups", "v2-greedy",
+                                    "v2-norm",     "v3-bias",   "v3-dense-mtp"};
 enum { N_CASES = sizeof cases / sizeof *cases };
 
 static void check_forms(struct model *m, const char *name, const char *device, size_t n_cuts)
@@ -66,9 +67,9 @@ static void test_a_wrong_vector_fails(void **state)
 static void test_hidden_and_mtp(void **state)
 {
     (void)state;
-    const char *const with[] = {"v3-yarn-mtp", "v3-fp8"};
+    const char *const with[] = {"v3-yarn-mtp", "v3-fp8", "v3-dense-mtp"};
     struct err err = {0};
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         struct model m;
         model_open(&m, with[i], "cpu");
         assert_true(teacher_has_mtp(m.lm));

@@ -1,6 +1,6 @@
 """Small random DeepSeek models and what HF transformers computes with them.
 
-    OMP_NUM_THREADS=1 python3 tests/vectors/teacher/make.py
+    OMP_NUM_THREADS=1 python3 tests/vectors/teacher/make.py [NAME...]
 
 A directory each: config.json and model.safetensors, as a user would have them, and
 expected.safetensors: tokens [T], logits [T, V] of transformers' DeepseekV3ForCausalLM or
@@ -11,6 +11,7 @@ rotary frequencies and scales. Made with transformers 5.23, torch 2.15."""
 
 import json
 import math
+import sys
 from pathlib import Path
 
 import torch
@@ -53,6 +54,10 @@ CASES = {
                        tie_word_embeddings=True), torch.float32, False),
     "v3-bias": (dict(attention_bias=True, num_hidden_layers=2, rope_scaling=YARN, num_nextn_predict_layers=1,
                      n_routed_experts=8), torch.bfloat16, False),
+    "v3-dense-mtp": (dict(num_hidden_layers=2, first_k_dense_replace=2, num_nextn_predict_layers=1), torch.float32,
+                     False),
+    "v2-norm": (dict(V2, topk_method="greedy", n_group=1, topk_group=1, norm_topk_prob=True, num_hidden_layers=2),
+                torch.float32, False),
 }
 
 
@@ -159,6 +164,17 @@ def mtp(config, model, dtype, g, tensors, tokens, hidden):
     return model.lm_head(one(inputs_embeds=x[None], use_cache=False).last_hidden_state[0])
 
 
+def normalise(model):
+    """transformers passes over norm_topk_prob in deepseek_v2. In DeepSeek's own modeling_deepseek.py (MoEGate) it
+    divides the chosen weights by their sum, instead of scaling them."""
+    def hook(_, __, out):
+        logits, weights, ids = out
+        return logits, weights / (weights.sum(-1, keepdim=True) + 1e-20), ids
+    for layer in model.model.layers:
+        if hasattr(layer.mlp, "gate"):
+            layer.mlp.gate.register_forward_hook(hook)
+
+
 @torch.no_grad()
 def make(name, changes, dtype, hf_writes, seed):
     g = torch.Generator().manual_seed(seed)
@@ -170,6 +186,8 @@ def make(name, changes, dtype, hf_writes, seed):
     config = (DeepseekV3Config if v3 else DeepseekV2Config)(**kwargs, attn_implementation="eager",
                                                             experts_implementation="eager")
     model = (DeepseekV3ForCausalLM if v3 else DeepseekV2ForCausalLM)(config).eval().float()
+    if not v3 and raw["norm_topk_prob"]:
+        normalise(model)
     tensors, expected = {}, {}
     fill(model, "", dtype, g, tensors, skip=("lm_head.weight",) if raw["tie_word_embeddings"] else ())
     if name == "v3-ties":
@@ -262,7 +280,11 @@ def yarn():
 
 
 if __name__ == "__main__":
+    wanted = sys.argv[1:] or [*CASES, "routing", "yarn"]
     for i, (name, (changes, dtype, hf_writes)) in enumerate(CASES.items()):
-        make(name, changes, dtype, hf_writes, 1000 + i)
-    routing()
-    yarn()
+        if name in wanted:
+            make(name, changes, dtype, hf_writes, 1000 + i)
+    if "routing" in wanted:
+        routing()
+    if "yarn" in wanted:
+        yarn()
