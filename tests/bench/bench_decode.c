@@ -1,8 +1,9 @@
 /* Batched decode of examples/tiny-r1/model: tokens a second with 64 sequences against one, and both
- * as a share of what the machine's matrix product reaches, which is the limit of either. The sizes
- * take turns of a tenth of a second or more, so that a machine whose speed drifts is fair to them:
- * the best of short turns would find moments that long ones never have. While the model is not
- * there, a random one of its shape stands in.
+ * as a share of what the machine's matrix product reaches, which is the limit of either.
+ * Processors' speed may change by half within a run: so each size has one sequence before and after
+ * it, in turns of a tenth of a second or more, and what counts is the ratio to these two; the
+ * figures are medians over the passes. While the model is not there, a random one of its shape
+ * stands in.
  *
  *     build/tests/bench/bench_decode [threads] [passes]   (from the top of the tree) */
 #include "core/tensor/cpu/startup.h"
@@ -12,7 +13,7 @@
 #include "core/format/safetensors.h"
 #include "teacher/model.h"
 
-#include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 
 #define TURN_S 0.1
 
-enum { N_PROMPT = 60, N_STEPS = 60, MAX_SEQS = 256 };
+enum { N_PROMPT = 60, N_STEPS = 60, MAX_SEQS = 256, MAX_PASSES = 1000 };
 
 static void must(err_code rc, const struct err *e)
 {
@@ -143,6 +144,8 @@ struct times {
 
 struct rates {
     double prefill, decode, decode_cpu; /* tokens a second */
+    double ratio;                       /* to one sequence, just before and after */
+    double share;                       /* of the fastest product, just after */
 };
 
 static double cpu_now(void)
@@ -187,16 +190,6 @@ static void add_sequences(struct times *sum, struct lm *lm, int64_t n_seqs)
     sum->decode_cpu += cpu2 - cpu1;
 }
 
-/* One turn: batches of n_seqs until they have decoded for TURN_S. */
-static struct rates measure(struct lm *lm, int64_t n_seqs)
-{
-    struct times t = {0};
-    while (t.decode < TURN_S)
-        add_sequences(&t, lm, n_seqs);
-    return (struct rates){t.prefill_tokens / t.prefill, t.tokens / t.decode,
-                          t.tokens / t.decode_cpu};
-}
-
 /* The device's fastest float32 product, in multiply-adds a second: the yardstick. */
 static double product_rate(struct device *d)
 {
@@ -218,6 +211,46 @@ static double product_rate(struct device *d)
     d->free(d, c);
     return best;
 }
+
+/* One turn: batches of n_seqs until they have decoded for TURN_S. */
+static struct rates measure(struct lm *lm, int64_t n_seqs)
+{
+    struct times t = {0};
+    while (t.decode < TURN_S)
+        add_sequences(&t, lm, n_seqs);
+    return (struct rates){.prefill = t.prefill_tokens / t.prefill,
+                          .decode = t.tokens / t.decode,
+                          .decode_cpu = t.tokens / t.decode_cpu};
+}
+
+/* A size beside one sequence. work: multiply-adds a token. */
+static struct rates compare(struct device *d, struct lm *lm, int64_t n_seqs, double work)
+{
+    struct rates before = measure(lm, 1), r = measure(lm, n_seqs), after = measure(lm, 1);
+    r.ratio = 2 * r.decode / (before.decode + after.decode);
+    r.share = r.decode * work / product_rate(d);
+    return r;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of the member at offset; also its least and its greatest. */
+static double median(const struct rates *r, int n, size_t offset, double *least, double *greatest)
+{
+    double v[MAX_PASSES];
+    for (int i = 0; i < n; i++)
+        memcpy(&v[i], (const char *)&r[i] + offset, sizeof v[i]);
+    qsort(v, (size_t)n, sizeof *v, by_size);
+    *least = v[0];
+    *greatest = v[n - 1];
+    return (v[n / 2] + v[(n - 1) / 2]) / 2;
+}
+
+#define MEDIAN(r, n, member) median(r, n, offsetof(struct rates, member), &least, &greatest)
 
 /* Multiply-adds of one decoded token with a cache of n_cached. */
 static double token_work(const struct teacher_config *c, double n_cached)
@@ -241,7 +274,8 @@ int main(int argc, char **argv)
     char random_dir[] = "/tmp/decant-bench-XXXXXX", path[256];
     const char *dir = TINY_R1;
     bool trained = file_exists(TINY_R1 "/model.safetensors");
-    int n_passes = argc > 2 ? atoi(argv[2]) : 5;
+    int n_passes = argc > 2 ? atoi(argv[2]) : 9;
+    n_passes = n_passes < 1 ? 1 : n_passes > MAX_PASSES ? MAX_PASSES : n_passes;
     if (!trained) {
         dir = mkdtemp(random_dir);
         snprintf(path, sizeof path, "%s/config.json", dir);
@@ -257,23 +291,20 @@ int main(int argc, char **argv)
            trained ? TINY_R1 : "a random model of tiny-r1's shape", (double)lm->n_params * 1e-6,
            (double)lm->n_bytes * 1e-6, (clock_now() - t) * 1e3, d->n_threads);
     double work = token_work(teacher_config_of(lm), N_PROMPT + N_STEPS / 2.0);
-    double peak = product_rate(d);
     const int64_t sizes[] = {1, 8, 64, 256};
     enum { N_SIZES = sizeof sizes / sizeof *sizes };
-    struct rates best[N_SIZES] = {0};
+    static struct rates r[N_SIZES][MAX_PASSES];
     for (int p = 0; p < n_passes; p++)
-        for (int i = 0; i < N_SIZES; i++) {
-            struct rates r = measure(lm, sizes[i]);
-            best[i].prefill = fmax(r.prefill, best[i].prefill);
-            best[i].decode = fmax(r.decode, best[i].decode);
-            best[i].decode_cpu = fmax(r.decode_cpu, best[i].decode_cpu);
-        }
+        for (int i = 0; i < N_SIZES; i++)
+            r[i][p] = compare(d, lm, sizes[i], work);
     for (int i = 0; i < N_SIZES; i++) {
-        double ratio = best[i].decode / best[0].decode, share = 100 * best[i].decode * work / peak;
-        printf("%3lld sequences: decode %6.0f tok/s (%5.2f x one; %4.1f %% of the fastest float32 "
-               "product), %6.0f a processor second; prefill %6.0f tok/s\n",
-               (long long)sizes[i], best[i].decode, ratio, share, best[i].decode_cpu,
-               best[i].prefill);
+        double least, greatest, share = 100 * MEDIAN(r[i], n_passes, share);
+        printf("%3lld sequences: decode %6.0f tok/s (%4.1f %% of the fastest float32 product), "
+               "%6.0f a processor second; prefill %6.0f tok/s; ",
+               (long long)sizes[i], MEDIAN(r[i], n_passes, decode), share,
+               MEDIAN(r[i], n_passes, decode_cpu), MEDIAN(r[i], n_passes, prefill));
+        double ratio = MEDIAN(r[i], n_passes, ratio);
+        printf("%.2f x one (%.2f to %.2f)\n", ratio, least, greatest);
         if (sizes[i] == 64)
             printf("RATIO decode_64_over_1 %.2f (target 8, which would be %.0f %% of the fastest "
                    "product)\n",
