@@ -1,9 +1,11 @@
 # decant: make (the binary), make test, make demo, make bench, make asan, make check-interop,
-# make format, make deps, make clean, make help.  DEPS=0 installs nothing and names what is missing.
+# make install (PREFIX=/usr/local, DESTDIR), make format, make deps, make clean, make help.
+# DEPS=0 installs nothing and names what is missing.
 # BUILD=dir builds elsewhere; SAN=1 adds AddressSanitizer and UBSan (make asan does both);
 # WERROR=1 makes warnings errors, as CI does; V=1 shows the compiler's commands.
 
 BUILD ?= build
+PREFIX ?= /usr/local
 CC ?= cc
 PACKAGES = pkg-config libopenblas-dev libsqlite3-dev libcurl4-openssl-dev libcjson-dev \
            libpcre2-dev libutf8proc-dev libcmocka-dev libmicrohttpd-dev zlib1g-dev sqlite3
@@ -109,6 +111,10 @@ check-interop: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) $(BUILD)/decant
 	@BUILD=$(BUILD) tests/interop/run.sh
 
+install: deps
+	@$(MAKE) --no-print-directory -j$(shell nproc) $(BUILD)/decant
+	install -D -m 755 $(BUILD)/decant $(DESTDIR)$(PREFIX)/bin/decant
+
 deps:
 	@DEPS='$(DEPS)' tests/deps.sh $(PACKAGES)
 
@@ -121,5 +127,5 @@ help:
 clean:
 	rm -rf build build-asan build-clang
 
-.PHONY: all binaries benches test asan bench demo check-interop deps format help clean
+.PHONY: all binaries benches test asan bench demo check-interop install deps format help clean
 .DEFAULT_GOAL := all

@@ -157,6 +157,9 @@ static int run(int argc, char **argv)
     stop_install();
     if (!rc)
         rc = import_all(c, opt.traces ? &traces : &prompts, &opt, &all, &e);
+    if (!rc && all.n_bad && all.n_bad == all.n_lines)
+        rc = err_set(&e, ERR_FORMAT, "none of the %lld record%s could be read; the first: %s",
+                     (long long)all.n_bad, plural(all.n_bad), all.first_bad);
     if (!rc)
         rc = corpus_count_prompts(c, &n_prompts, &e);
     if (rc) {

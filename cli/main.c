@@ -15,7 +15,8 @@ static void usage(FILE *f)
             DECANT_VERSION);
     for (const struct command *const *c = cli_commands; *c; c++)
         fprintf(f, "  %-22s%s\n", (*c)->name, (*c)->summary);
-    fprintf(f, "\nexit status: 0 done, 1 failed, 2 wrong usage, 3 stopped early but resumable\n");
+    fprintf(f, "\nexit status: 0 done, 1 failed, 2 wrong usage, 3 stopped early but resumable,\n"
+               "130 ended at once by a second Ctrl-C (resumable too)\n");
 }
 
 /* Results that did not reach their file (a full disk) are no success. */

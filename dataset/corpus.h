@@ -96,6 +96,8 @@ struct corpus_trace {
     const char *think_rule;   /* which rule found the reasoning: "reasoning_content", "tag", ... */
     const char *endpoint;     /* base URL, never with a key; NULL for a local teacher */
     const char *extra_json;   /* whatever else the answer carried; may be NULL */
+    const char *created_at;   /* UTC, ISO 8601, and which decant made it: NULL: now, and this one */
+    const char *program;
     bool has_seed;
     uint64_t seed; /* stored as the signed number with the same bits */
 };

@@ -114,8 +114,11 @@ static err_code insert(struct corpus *c, const struct corpus_trace *t, bool chec
     sqlite3_bind_text64(st, 17, answer, n_answer, SQLITE_STATIC, SQLITE_UTF8);
     sqlite3_bind_text64(st, 18, reasoning, n_reasoning, SQLITE_STATIC, SQLITE_UTF8);
     sqlite3_bind_int(st, 19, lossy);
-    sql_bind_text(st, 20, DECANT_VERSION);
-    sql_bind_now(c, st, 21);
+    sql_bind_text(st, 20, t->program ? t->program : DECANT_VERSION);
+    if (t->created_at)
+        sql_bind_text(st, 21, t->created_at);
+    else
+        sql_bind_now(c, st, 21);
     rc = sql_run(c, st, "cannot add a trace", e);
     *added = !rc && sqlite3_changes(c->db) > 0;
     return rc;

@@ -489,6 +489,20 @@ static double take_number(struct reading *r, const char *name)
     return v->valuedouble;
 }
 
+/* 2026-11-28T09:30:00.123Z, as decant writes it? */
+static bool is_time(const cJSON *v)
+{
+    static const char form[] = "dddd-dd-ddTdd:dd:dd.dddZ";
+    if (!cJSON_IsString(v) || strlen(v->valuestring) != sizeof form - 1)
+        return false;
+    for (size_t i = 0; form[i]; i++) {
+        char c = v->valuestring[i];
+        if (form[i] == 'd' ? c < '0' || c > '9' : c != form[i])
+            return false;
+    }
+    return true;
+}
+
 static void read_provenance(struct reading *r, const struct field_names *names)
 {
     struct item *item = r->item;
@@ -510,6 +524,10 @@ static void read_provenance(struct reading *r, const struct field_names *names)
     item->n_completion_tokens = (int64_t)take_number(r, "n_completion_tokens");
     item->cost_usd = take_number(r, "cost_usd");
     item->latency_ms = take_number(r, "latency_ms");
+    if (item->request && is_time(field(r, "created_at"))) {
+        item->created_at = take_text(r, "created_at");
+        item->program = take_text(r, "program");
+    }
     /* decant's own export: judged again, and numbered anew */
     static const char *const own[] = {"trace_id", "prompt_id", "verdict", "truncated", "refused",
                                       "empty",    "no_think",  "marks",   "repetition"};

@@ -35,6 +35,7 @@ struct item {
     /* with traces */
     int n_traces;
     const char *source, *teacher, *served_model, *finish_reason; /* NULL: not said */
+    const char *created_at, *program;                            /* of decant's own export only */
     const cJSON *request; /* an object that names a teacher, as decant's own export has it */
     int64_t sample_index, n_prompt_tokens, n_cached_tokens, n_reasoning_tokens, n_completion_tokens;
     double cost_usd, latency_ms; /* as all counts: -1 when not said */

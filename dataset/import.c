@@ -259,6 +259,8 @@ static struct corpus_trace trace_of(const struct item *item, const struct item_t
                                  .latency_ms = item->latency_ms,
                                  .served_model = item->served_model,
                                  .think_rule = t->think_rule,
+                                 .created_at = item->created_at,
+                                 .program = item->program,
                                  .extra_json = item->extra};
 }
 

@@ -108,12 +108,17 @@ err_code train_dir_open(struct train_dir *d, const char *path, bool resume, stru
     if (!config)
         return ERR_NOMEM;
     bool there = file_exists(config);
-    if (there && !resume)
+    if (there)
+        rc = json_open(&d->config, config, 16 << 20, e);
+    if (!rc && there && json_at(d->config.root, "model_type"))
+        rc = err_set(e, ERR_STATE, "%s: holds a model, not a run; give --out another directory",
+                     d->path);
+    if (!rc && there && !resume)
         rc = err_set(e, ERR_STATE,
                      "%s: already holds a run; --resume continues it, another --out starts afresh",
                      d->path);
-    if (!rc && (rc = open_metrics(d, e)) == ERR_OK && (rc = sweep(d, e)) == ERR_OK && there)
-        rc = json_open(&d->config, config, 16 << 20, e);
+    if (!rc && (rc = open_metrics(d, e)) == ERR_OK)
+        rc = sweep(d, e);
     mem_free(config);
     return rc;
 }

@@ -118,10 +118,12 @@ static err_code declare_tensors(struct exporter *ex, struct err *e)
     return rc;
 }
 
-/* "runs/7b/final/" is called "final". */
+/* "models/7b/" is called "7b", and so is "runs/7b/final/", where distill leaves a student. */
 static err_code model_name(const char *dir, struct buf *name, struct err *e)
 {
-    char *full = realpath(dir, NULL);
+    char *full = realpath(dir, NULL), *slash = full ? strrchr(full, '/') : NULL;
+    if (slash && slash != full && !strcmp(slash, "/final"))
+        *slash = 0;
     err_code rc = buf_str(name, path_base(full ? full : dir), e);
     free(full);
     return rc;

@@ -272,9 +272,14 @@ static void test_there_and_back(void **state)
     add_trace(f, a, r, 2, "one\n\ttwo", "\\boxed{1}");
     add_trace(f, a, r, 5, "", "\\boxed{2}");
     add_trace_as(f, b, r, 0, "x", "", "length", NULL);
-    char *want = strdup(ask(f, "SELECT group_concat(prompt || request || sample_index || reasoning "
-                               "|| answer || finish_reason || verdict || coalesce(marks, '') || "
-                               "n_completion_tokens, char(10)) FROM v_traces"));
+    sql(f,
+        "UPDATE traces SET created_at = '2026-01-0' || id || 'T00:00:00.500Z', program = 'then'");
+    char *want = strdup(ask(
+        f,
+        "SELECT group_concat(prompt || request || sample_index || reasoning "
+        "|| answer || finish_reason || verdict || coalesce(marks, '') || "
+        "n_completion_tokens || created_at || program || (coalesce(extra, '') LIKE '%created%'), "
+        "char(10)) FROM v_traces"));
     snprintf(out, sizeof out, "%s/out.jsonl", f->dir);
     static const char *const names[] = {"messages", "sharegpt", "prompt-completion"};
     for (int i = 0; i < 3; i++) {
@@ -288,11 +293,12 @@ static void test_there_and_back(void **state)
         open_new(&g);
         ok(&g, corpus_import(g.c, out, &in, &sum, &g.e));
         assert_int_equal(sum.n_traces, 3);
-        assert_string_equal(ask(&g, "SELECT group_concat(prompt || request || sample_index || "
-                                    "reasoning || answer || finish_reason || verdict || "
-                                    "coalesce(marks, '') || n_completion_tokens, char(10)) FROM "
-                                    "v_traces"),
-                            want);
+        assert_string_equal(
+            ask(&g, "SELECT group_concat(prompt || request || sample_index || "
+                    "reasoning || answer || finish_reason || verdict || "
+                    "coalesce(marks, '') || n_completion_tokens || created_at || "
+                    "program || (coalesce(extra, '') LIKE '%created%'), char(10)) FROM v_traces"),
+            want);
         ok(&g, corpus_import(g.c, out, &in, &sum, &g.e));
         assert_int_equal(sum.n_traces, 0);
         corpus_close(g.c);

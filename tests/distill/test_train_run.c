@@ -224,6 +224,9 @@ static void test_config_file(void **state)
     assert_int_equal(epochs, 2); /* the command line goes first */
     assert_int_equal(tokens, 256);
     json_close(&j);
+    /* neither another run's directory nor a model's is written to */
+    expect(new_run("h", ""), 1, "already holds a run; --resume continues it");
+    expect(new_run("h/final", ""), 1, "holds a model, not a run; give --out another directory");
     json = "{\"epoch\": 1}";
     check(file_replace(text("%s/settings.json", dir), json, strlen(json), &e), &e);
     expect(new_run("i", text("--config %s/settings.json", dir)), 1, "epoch");

@@ -174,6 +174,10 @@ printf '{"prompt": 3}\n' >"$dir/wrong.jsonl"
 expect 1 'wrong.jsonl:1: "prompt" should be a string' $decant corpus import --corpus "$dir/none.db" \
     --prompts "$dir/wrong.jsonl"
 grep -q -- '--skip-bad' "$dir/err" || fail "import does not name --skip-bad"
+printf 'x\ny\n' >"$dir/nothing.jsonl"
+expect 1 "none of the 2 records could be read; the first: $dir/nothing.jsonl:1: not valid JSON" \
+    $decant corpus import --corpus "$dir/nothing.db" --prompts "$dir/nothing.jsonl" --skip-bad
+[ ! -e "$dir/nothing.db" ] || fail "an import of nothing left a corpus"
 expect 1 'wrong.jsonl:1: "prompt" should be a string' $decant generate-traces --teacher $teacher \
     --prompts "$dir/wrong.jsonl" --corpus "$dir/none.db"
 ! grep -q -- '--skip-bad' "$dir/err" || fail "generate-traces names an option that it lacks"

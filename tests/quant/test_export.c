@@ -6,6 +6,7 @@
 #include "quant/model.h"
 
 #include <omp.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LLAMA3                                                                                     \
@@ -160,6 +161,25 @@ static void expect_str(const struct gguf *g, const char *key, const char *want)
     assert_int_equal(gguf_str(g, key, &s, &n, NULL), 0);
     if (n != strlen(want) || memcmp(s, want, n))
         fail_msg("%s is \"%.*s\", not \"%s\"", key, (int)n, s, want);
+}
+
+/* distill's student stands in RUN/final: the run has the name. */
+static void test_name(void **state)
+{
+    struct place *p = *state;
+    struct export_report r;
+    struct gguf *g;
+    char run[80], final[96];
+    tiny_make(p->model, &llama, 1);
+    snprintf(run, sizeof run, "%s/my-7b", p->dir);
+    snprintf(final, sizeof final, "%s/final", run);
+    assert_int_equal(mkdir(run, 0755), 0);
+    assert_int_equal(rename(p->model, final), 0);
+    snprintf(p->model, sizeof p->model, "%s", final);
+    export(p, "f16", &r);
+    assert_int_equal(gguf_open(p->out, &g, NULL), 0);
+    expect_str(g, "general.name", "my-7b");
+    gguf_close(g);
 }
 
 static void test_metadata(void **state)
@@ -476,6 +496,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_tensors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metadata, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(test_eos_of_the_model, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sampling, setup, teardown),
