@@ -96,6 +96,7 @@ static int run(int argc, char **argv)
         usage(stdout);
         return CLI_DONE;
     }
+    mem_keep_freed();
     for (int i = 0; i < N_PARTS; i++)
         if (!strcmp(argv[1], part_name(i)))
             return parts[i]->run(argc - 1, argv + 1);

@@ -9,9 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 /* So many failures without a trace between them, beside as many as are on their way (a refusal
  * comes at once, a trace takes its time): nothing will come of the rest either. */
@@ -447,20 +444,10 @@ static err_code open_all(struct http_run *r, struct err *e)
     return run_canary_open(r, e);
 }
 
-/* Answers come and go by the thousand: glibc would hand memory back to the OS, and ask for it
- * again, several times a trace. */
-static void keep_memory(void)
-{
-#ifdef __GLIBC__
-    mallopt(M_TRIM_THRESHOLD, 64 << 20);
-    mallopt(M_TOP_PAD, 1 << 20);
-#endif
-}
-
 err_code generate_http(const struct generate_options *o, struct generate_summary *sum,
                        struct err *e)
 {
-    keep_memory();
+    mem_keep_freed();
     struct http_run r = {.job = {.o = o, .sum = sum}, .n_endpoints = o->n_endpoints, .free = 0};
     err_code rc = open_all(&r, e);
     if (!rc)

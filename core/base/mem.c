@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -75,6 +78,15 @@ err_code mem_grow(void **p, size_t n, size_t size, struct err *e)
 void mem_free(void *p)
 {
     free(p);
+}
+
+void mem_keep_freed(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+    mallopt(M_TOP_PAD, 1 << 20);
+    mallopt(M_MMAP_THRESHOLD, 8 << 20); /* the first call fixes it, at 128 kB */
+#endif
 }
 
 char *mem_strndup(const char *s, size_t n, struct err *e)
