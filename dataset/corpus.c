@@ -1,3 +1,4 @@
+#include "core/base/file.h"
 #include "core/base/json.h"
 #include "dataset/sql.h"
 #include "dataset/utf8.h"
@@ -45,15 +46,32 @@ void corpus_close(struct corpus *c)
     mem_free(c);
 }
 
+/* What a full disk has kept SQLite from folding into a file that is gone. */
+static void remove_log(const char *path)
+{
+    static const char *const ends[] = {"-wal", "-shm"};
+    struct buf name = {0};
+    for (int i = 0; i < 2 && path && !file_exists(path); i++) {
+        buf_clear(&name);
+        if (!buf_str(&name, path, NULL) && !buf_str(&name, ends[i], NULL))
+            unlink(name.data);
+    }
+    buf_dispose(&name);
+}
+
 void corpus_discard(struct corpus *c)
 {
     int64_t n = 1;
+    char *gone = NULL;
     if (c && c->made && !sql_number(c, "SELECT count(*) FROM prompts", &n, NULL) && !n) {
         /* gone while the file is still locked by this connection's close */
         sqlite3_exec(c->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
         unlink(c->path);
+        gone = mem_strdup(c->path, NULL);
     }
     corpus_close(c);
+    remove_log(gone);
+    mem_free(gone);
 }
 
 const char *corpus_path(const struct corpus *c)
