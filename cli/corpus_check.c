@@ -82,7 +82,10 @@ static int run(int argc, char **argv)
     if (!rc)
         rc = corpus_check_all(c, on_finding, &f, &k, &e);
     corpus_close(c);
-    if (!rc && json)
+    if (rc && json && f.n) { /* what was found before it went no further */
+        if (!buf_str(&b, "]}", NULL))
+            printf("%s\n", b.data);
+    } else if (!rc && json)
         rc = buf_printf(
             &b, &e, "],\"schema_version\":%lld,\"traces\":%lld,\"unjudged\":%lld,\"bytes\":%lld}",
             (long long)k.schema_version, (long long)k.n_traces, (long long)k.n_unjudged,

@@ -26,7 +26,9 @@ const struct command corpus_import_command = {
     "text with\n"
     "<think>...</think> in \"completion\", \"generations\", \"response\", \"output\" or "
     "\"messages\"; what\n"
-    "decant exported comes back as it was. Each trace is judged as it comes.\n"
+    "decant exported comes back with its texts, request, sample index, counts, cost, time and "
+    "marks\n"
+    "(corpus merge joins corpora whole). Each trace is judged as it comes.\n"
     "What is there already is not added again. A file with a bad record adds nothing, unless "
     "--skip-bad.",
 };
@@ -37,6 +39,8 @@ static void add_up(struct import_summary *all, const struct import_summary *one)
         memcpy(all->first_bad, one->first_bad, sizeof all->first_bad);
     all->n_lines += one->n_lines;
     all->n_added += one->n_added;
+    if (!all->n_conflicts)
+        memcpy(all->first_conflict, one->first_conflict, sizeof all->first_conflict);
     all->n_conflicts += one->n_conflicts;
     all->n_no_gold += one->n_no_gold;
     all->n_traces += one->n_traces;
@@ -68,9 +72,9 @@ static void print_json(const struct import_summary *s, int64_t n_prompts)
 static void print_notes(const struct import_summary *s)
 {
     if (s->n_conflicts)
-        log_warn("%lld record%s came with another gold answer than the corpus has; the old one was "
-                 "kept",
-                 (long long)s->n_conflicts, plural(s->n_conflicts));
+        log_warn("%lld record%s came with another gold answer than the prompt has already; the "
+                 "older was kept; the first: %s",
+                 (long long)s->n_conflicts, plural(s->n_conflicts), s->first_conflict);
     if (s->n_bad)
         log_warn("%lld record%s passed over; the first: %s", (long long)s->n_bad, plural(s->n_bad),
                  s->first_bad);
@@ -101,8 +105,11 @@ static err_code import_all(struct corpus *c, const struct cli_strs *files,
         else
             progress_end(&p, "%lld record%s of %s", (long long)one.n_lines, plural(one.n_lines),
                          files->items[i]);
+        bool first = rc && one.ended_bad && one.n_lines <= 1 && !opt->format;
         if (rc && one.ended_bad)
-            err_add(e, " (--skip-bad passes over such records)");
+            err_add(e, first ? " (--format csv or json, if it is that; --skip-bad passes over such "
+                               "records)"
+                             : " (--skip-bad passes over such records)");
         if (!rc)
             add_up(all, &one);
     }

@@ -4,6 +4,7 @@
 #include "core/tensor/cpu/startup.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +36,8 @@ int main(int argc, char **argv)
 {
     char help[] = "--help"; /* "help COMMAND" is "COMMAND --help" */
     cpu_startup(argv);
+    signal(SIGXFSZ,
+           SIG_IGN); /* a limit of file sizes is an error of the write, which names the file */
     if (argc < 2) {
         usage(stderr);
         return CLI_USAGE;

@@ -168,6 +168,9 @@ err_code corpus_marks_begin(struct corpus *c, const char *kind, enum corpus_mark
 /* reason may be NULL. Marked twice, the last reason stays. */
 err_code corpus_mark(struct corpus_marks *m, int64_t id, const char *reason, struct err *e);
 err_code corpus_marks_commit(struct corpus_marks *m, struct marks_summary *sum, struct err *e);
+/* One mark on a trace that was just added, as another corpus had it; a kind that is decant's own
+ * verdict, or no kind's name, is passed over. The next pass of that kind decides anew. */
+err_code corpus_add_mark(struct corpus *c, int64_t trace_id, const char *kind, struct err *e);
 /* Several kinds in one transaction; NULL ones are passed over. */
 err_code corpus_marks_commit_all(struct corpus_marks *const *marks, int n,
                                  struct marks_summary *const *sums, struct err *e);

@@ -23,9 +23,25 @@ static err_code check_kind(const char *kind, struct err *e)
             e, ERR_USAGE,
             "kind of verdict \"%.60s\": at most 30 lower-case letters, digits, _ and :", kind);
     if (len > 0 && strstr(VERDICT_KINDS, quoted))
-        return err_set(e, ERR_USAGE, "kind of verdict \"%s\": decant's own; take another name",
+        return err_set(e, ERR_USAGE,
+                       "kind of verdict \"%s\": decant's own, which corpus verify decides; a mark "
+                       "takes another name",
                        kind);
     return ERR_OK;
+}
+
+err_code corpus_add_mark(struct corpus *c, int64_t trace_id, const char *kind, struct err *e)
+{
+    sqlite3_stmt *st;
+    if (check_kind(kind, NULL)) /* decant's own say how it judged, which it does anew */
+        return ERR_OK;
+    err_code rc = sql_get(c, SQL_ADD_MARK, &st, e);
+    if (rc)
+        return rc;
+    sqlite3_bind_int64(st, 1, trace_id);
+    sql_bind_text(st, 2, kind);
+    sql_bind_now(c, st, 3);
+    return sql_run(c, st, "cannot be marked", e);
 }
 
 #define CREATE(MARKED)                                                                             \

@@ -528,6 +528,8 @@ static void read_provenance(struct reading *r, const struct field_names *names)
         item->created_at = take_text(r, "created_at");
         item->program = take_text(r, "program");
     }
+    if (item->request && cJSON_IsArray(value_at(r->root, "marks")))
+        item->marks = value_at(r->root, "marks");
     /* decant's own export: judged again, and numbered anew */
     static const char *const own[] = {"trace_id", "prompt_id", "verdict", "truncated", "refused",
                                       "empty",    "no_think",  "marks",   "repetition"};

@@ -35,7 +35,9 @@ struct item {
     /* with traces */
     int n_traces;
     const char *source, *teacher, *served_model, *finish_reason; /* NULL: not said */
-    const char *created_at, *program;                            /* of decant's own export only */
+    /* of decant's own export only */
+    const char *created_at, *program;
+    const cJSON *marks; /* an array; NULL: none */
     const cJSON *request; /* an object that names a teacher, as decant's own export has it */
     int64_t sample_index, n_prompt_tokens, n_cached_tokens, n_reasoning_tokens, n_completion_tokens;
     double cost_usd, latency_ms; /* as all counts: -1 when not said */

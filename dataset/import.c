@@ -269,8 +269,13 @@ static err_code add_trace(struct import *m, struct entry *x, const struct corpus
                           bool judged, bool *added, struct err *e)
 {
     int64_t id;
-    return judged ? corpus_add_judged(m->c, t, true, &x->verdicts[i], &id, added, e)
-                  : corpus_add_trace(m->c, t, &id, added, NULL, e);
+    err_code rc = judged ? corpus_add_judged(m->c, t, true, &x->verdicts[i], &id, added, e)
+                         : corpus_add_trace(m->c, t, &id, added, NULL, e);
+    const cJSON *marks = x->item.marks ? x->item.marks->child : NULL;
+    for (; marks && !rc && *added; marks = marks->next)
+        if (cJSON_IsString(marks))
+            rc = corpus_add_mark(m->c, id, marks->valuestring, e);
+    return rc;
 }
 
 static err_code store_traces(struct import *m, struct entry *x, int64_t prompt_id, bool new_prompt,
@@ -363,7 +368,10 @@ static err_code store_entry(struct import *m, struct entry *x, struct err *e)
     if (!rc && !gold && !added)
         rc = has_gold(m, id, &gold, e);
     sum->n_added += added;
-    sum->n_conflicts += conflict;
+    if (conflict && !sum->n_conflicts++)
+        snprintf(sum->first_conflict, sizeof sum->first_conflict, "%s:%lld: \"%.*s\"",
+                 records_path(m->records), (long long)x->line,
+                 (int)(item->n_gold < 60 ? item->n_gold : 60), item->gold);
     sum->n_no_gold += !gold;
     m->n_gold += item->gold != NULL;
     sum->n_many_turns += item->many_turns && item->n_traces;

@@ -25,6 +25,7 @@ struct import_summary {
     int64_t n_lines;     /* records read */
     int64_t n_added;     /* prompts that were new */
     int64_t n_conflicts; /* prompts that were there with another gold answer, which was kept */
+    char first_conflict[512]; /* the first of them: FILE:LINE: "GOLD" */
     int64_t n_no_gold;   /* records without a gold answer, of prompts that had none in the corpus */
     int64_t n_traces;    /* traces that were new */
     int64_t n_traces_there; /* traces that were there already */

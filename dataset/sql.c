@@ -108,6 +108,8 @@ static const char *const statement_text[SQL_N_STATEMENTS] = {
         "DELETE FROM verdicts WHERE trace_id = ?1 AND kind IN (" VERDICT_KINDS ")",
     [SQL_ADD_VERDICT] = "INSERT INTO verdicts (trace_id, kind, value, reason, version, created_at) "
                         "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [SQL_ADD_MARK] = "INSERT INTO verdicts (trace_id, kind, value, reason, version, created_at) "
+                     "VALUES (?1, ?2, 'yes', 'as imported', 0, ?3) ON CONFLICT DO NOTHING",
     /* The longest text is kept as a whole: its reasoning and its answer belong together. */
     [SQL_ADD_FAILURE] =
         "INSERT INTO failures (prompt_id, request_id, sample_index, endpoint, status, message, "

@@ -21,6 +21,7 @@ enum sql_statement {
     SQL_GOLD,
     SQL_CLEAR_VERDICTS,
     SQL_ADD_VERDICT,
+    SQL_ADD_MARK,
     SQL_ADD_FAILURE,
     SQL_SAVEPOINT,
     SQL_RELEASE,

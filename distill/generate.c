@@ -83,8 +83,10 @@ err_code job_open(struct generate_job *j, struct err *e)
         (rc = corpus_request(j->corpus, j->request.data, &j->request_id, e)))
         return rc;
     if (imported.n_conflicts)
-        log_warn("%lld prompts of %s have another gold answer in %s, which was kept",
-                 (long long)imported.n_conflicts, o->prompts, o->corpus);
+        log_warn("%lld prompt%s came with another gold answer than before (in %s, or on an earlier "
+                 "line); the older was kept; the first: %s",
+                 (long long)imported.n_conflicts, imported.n_conflicts == 1 ? "" : "s", o->corpus,
+                 imported.first_conflict);
     struct missing_options missing = {.request_id = j->request_id,
                                       .n_samples = o->n_samples,
                                       .until_good = o->until_good,

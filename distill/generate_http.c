@@ -122,10 +122,12 @@ static void out_of_budget(struct http_run *r)
         run_stop(
             r, STOP_BUDGET,
             "the next request could pass the budget of $%g: $%.4f is spent, and it may cost up "
-            "to $%.4f; to go on, raise --budget to $%.4f or more (a lower --max-tokens would be "
-            "another request, and all samples new)",
+            "to $%.4f; to go on, raise --budget to $%.4f or more (%s)",
             r->budget.limit, r->budget.spent, r->worst,
-            ceil((r->budget.spent + r->worst) * 1e4 + 0.5) * 1e-4);
+            ceil((r->budget.spent + r->worst) * 1e4 + 0.5) * 1e-4,
+            r->job.sum->n_there + r->job.sum->n_made + r->job.sink.uncommitted.n_made
+                ? "a lower --max-tokens would be another request, and all samples new"
+                : "or lower --max-tokens: the worst case counts, an answer of that length");
 }
 
 /* What is to be made next: what the budget had no room for, what failed before, what is missing. */

@@ -191,9 +191,10 @@ static err_code drive(struct local *g, struct err *e)
     }
     sum->seconds = clock_now() - g->t0;
     if (g->n_no_room)
-        log_warn("the prompts of %lld samples leave no room for an answer in the teacher's "
+        log_warn("the prompt%s of %lld sample%s no room for an answer in the teacher's "
                  "context of %lld tokens: such traces are empty, and marked truncated",
-                 (long long)g->n_no_room, (long long)g->model.lm->max_context);
+                 g->n_no_room == 1 ? "" : "s", (long long)g->n_no_room,
+                 g->n_no_room == 1 ? " leaves" : "s leave", (long long)g->model.lm->max_context);
     if (!sum->n_made)
         progress_end(&g->progress, "none made, %lld were there", (long long)sum->n_there);
     else

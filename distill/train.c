@@ -170,6 +170,11 @@ static err_code open_rest(struct job *j, struct err *e)
                           &last_id, e);
     if (!rc)
         rc = train_data_open(&j->data, s, s->tokenizer, j->student->config.n_vocab, last_id, e);
+    if (rc == ERR_NOTFOUND && j->dir.config.root && !file_exists(s->corpus))
+        return err_set(e, rc,
+                       "%s: the run's corpus is not there any more; if it was moved, say where it "
+                       "is with --corpus",
+                       s->corpus);
     if (rc || (rc = check_memory(j, e)) || (rc = train_optim_init(&j->optim, j->student, e)))
         return rc;
     j->optim.beta1 = (float)s->beta1;
@@ -273,6 +278,9 @@ static err_code continue_from(struct job *j, struct err *e)
     char *path = path_join(j->checkpoint, "optimizer.safetensors", e);
     rc = path ? train_optim_load(&j->optim, j->student, path, e) : ERR_NOMEM;
     mem_free(path);
+    if (rc == ERR_FORMAT)
+        err_add(e, " (if the checkpoint is damaged: without its directory the run goes on from the "
+                   "one before)");
     if (!rc)
         log_info("continuing from step %lld of %lld", (long long)j->st.step, (long long)j->n_steps);
     return rc;
@@ -469,12 +477,12 @@ static err_code train_all(struct job *j, struct err *e)
     log_info(
         "%s student of %.3g million parameters; %lld documents, %lld tokens (%lld to learn) an "
         "epoch; %lld skipped and %lld cut (longer than %lld tokens), %lld held out; chat form %s; "
-        "%lld steps",
+        "%lld step%s",
         student_arch_name(j->student->config.arch), (double)j->student->n_params * 1e-6,
         (long long)p->n_docs, (long long)p->n_tokens, (long long)p->n_target_tokens,
         (long long)p->n_skipped, (long long)p->n_cut, (long long)j->s->max_length,
         (long long)j->data.eval_summary.n_docs, chat_form_name(j->data.chat.form),
-        (long long)j->n_steps);
+        (long long)j->n_steps, j->n_steps == 1 ? "" : "s");
     progress_begin(&j->progress, "distill", (uint64_t)j->n_steps);
     progress_resume(&j->progress, (uint64_t)j->st.step);
     err_code rc = train_loop(j, e);

@@ -21,7 +21,7 @@
 const struct train_field train_fields[TRAIN_N_FIELDS] = {
     STR(student, false, NULL),
     STR(tokenizer, false, NULL),
-    STR(corpus, false, NULL),
+    STR(corpus, true, NULL), /* moved, perhaps: what it holds is compared (corpus.hash) */
     STR(select, false, NULL),
     STR(target, false, "traces|answers"),
     STR(over, false, "skip|cut"),

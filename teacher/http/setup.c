@@ -189,8 +189,8 @@ err_code client_setup(struct http_teacher *t, const struct http_options *o, stru
     t->extra_json = copy(o->extra_json, &rc, e);
     t->ca_file = copy(o->ca_file, &rc, e);
     uint64_t size;
-    if (!rc && o->ca_file)
-        rc = file_size(o->ca_file, &size, e);
+    if (!rc && o->ca_file && (rc = file_size(o->ca_file, &size, e)))
+        err_add(e, " (--ca-file)");
     if (!rc)
         rc = raise_file_limit(o->concurrency, e);
     if (!rc && o->spill_dir)

@@ -237,6 +237,7 @@ static void test_traces(void **state)
                             &opt, &sum),
                      0);
     assert_true(sum.n_conflicts == 1 && sum.n_regold == 1);
+    assert_non_null(strstr(sum.first_conflict, "/v.jsonl:1: \"7\""));
     assert_string_equal(
         ask(f, "SELECT verdict FROM v_traces WHERE reasoning = 'q' ORDER BY prompt"),
         "wrong; correct");
@@ -272,6 +273,8 @@ static void test_there_and_back(void **state)
     add_trace(f, a, r, 2, "one\n\ttwo", "\\boxed{1}");
     add_trace(f, a, r, 5, "", "\\boxed{2}");
     add_trace_as(f, b, r, 0, "x", "", "length", NULL);
+    sql(f, "INSERT INTO verdicts (trace_id, kind, value, version, created_at) VALUES "
+           "(1, 'duplicate', 'yes', 1, ''), (1, 'odd', 'yes', 1, ''), (3, 'odd', 'yes', 1, '')");
     sql(f,
         "UPDATE traces SET created_at = '2026-01-0' || id || 'T00:00:00.500Z', program = 'then'");
     char *want = strdup(ask(

@@ -289,6 +289,14 @@ static void test_ctrl_c(void **state)
     fixture_same_file(text("%s/whole/final/model.safetensors", dir),
                       text("%s/stopped/final/model.safetensors", dir));
     check(file_remove_tree(text("%s/stopped/final", dir), &e), &e);
+    /* a corpus that was moved: another path to the same traces */
+    assert_int_equal(rename(text("%s/traces.db", dir), text("%s/moved.db", dir)), 0);
+    expect(text("distill --out %s/stopped --resume", dir), 1, "if it was moved, say where it is");
+    expect(text("distill --out %s/stopped --resume --corpus %s/moved.db", dir, dir), 0, "");
+    fixture_same_file(text("%s/whole/final/model.safetensors", dir),
+                      text("%s/stopped/final/model.safetensors", dir));
+    check(file_remove_tree(text("%s/stopped/final", dir), &e), &e);
+    assert_int_equal(rename(text("%s/moved.db", dir), text("%s/traces.db", dir)), 0);
     fixture_succeed(text("corpus filter --corpus %s/traces.db --where id=1 --as odd", dir),
                     run_log);
     expect(text("distill --out %s/stopped --resume", dir), 1, "corpus selection");
