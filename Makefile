@@ -108,7 +108,7 @@ demo: deps
 	@BUILD=$(BUILD) examples/demo.sh
 
 check-interop: deps
-	@$(MAKE) --no-print-directory -j$(shell nproc) $(BUILD)/decant
+	@$(MAKE) --no-print-directory -j$(shell nproc) $(BUILD)/decant $(SERVER)
 	@BUILD=$(BUILD) tests/interop/run.sh
 
 install: deps

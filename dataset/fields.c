@@ -500,7 +500,18 @@ static bool is_time(const cJSON *v)
         if (form[i] == 'd' ? c < '0' || c > '9' : c != form[i])
             return false;
     }
-    return true;
+    int month, day, hour, minute, second;
+    sscanf(v->valuestring, "%*4d-%2d-%2dT%2d:%2d:%2d", &month, &day, &hour, &minute, &second);
+    return month >= 1 && month <= 12 && day >= 1 && day <= 31 && hour < 24 && minute < 60 &&
+           second < 60;
+}
+
+/* A version's text? It is shown as it stands. */
+static bool is_version(const cJSON *v)
+{
+    static const char may[] = "0123456789.+-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    size_t n = cJSON_IsString(v) ? strspn(v->valuestring, may) : 0;
+    return n > 0 && n < 40 && !v->valuestring[n];
 }
 
 static void read_provenance(struct reading *r, const struct field_names *names)
@@ -524,7 +535,7 @@ static void read_provenance(struct reading *r, const struct field_names *names)
     item->n_completion_tokens = (int64_t)take_number(r, "n_completion_tokens");
     item->cost_usd = take_number(r, "cost_usd");
     item->latency_ms = take_number(r, "latency_ms");
-    if (item->request && is_time(field(r, "created_at"))) {
+    if (item->request && is_time(field(r, "created_at")) && is_version(field(r, "program"))) {
         item->created_at = take_text(r, "created_at");
         item->program = take_text(r, "program");
     }

@@ -1,4 +1,5 @@
 #include "quant/export.h"
+#include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/text/tokenizer.h"
 #include "quant/model.h"
@@ -122,8 +123,13 @@ static err_code declare_tensors(struct exporter *ex, struct err *e)
 static err_code model_name(const char *dir, struct buf *name, struct err *e)
 {
     char *full = realpath(dir, NULL), *slash = full ? strrchr(full, '/') : NULL;
-    if (slash && slash != full && !strcmp(slash, "/final"))
+    if (slash && slash != full && !strcmp(slash, "/final")) {
         *slash = 0;
+        char *metrics = path_join(full, "metrics.jsonl", NULL);
+        if (!metrics || !file_exists(metrics))
+            *slash = '/';
+        mem_free(metrics);
+    }
     err_code rc = buf_str(name, path_base(full ? full : dir), e);
     free(full);
     return rc;

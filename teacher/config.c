@@ -144,9 +144,10 @@ static err_code check_groups(const struct teacher_config *c, const struct json *
     return ERR_OK;
 }
 
-static err_code read_experts(struct teacher_config *c, const struct json *j, struct err *e)
+static err_code read_moe(struct teacher_config *c, const struct json *j, struct err *e)
 {
     bool v3 = !strcmp(c->arch, "deepseek_v3");
+    err_code rc;
     int64_t freq = 1;
     double scale = v3 ? 2.5 : 1;
     const struct int_key keys[] = {
@@ -154,14 +155,8 @@ static err_code read_experts(struct teacher_config *c, const struct json *j, str
         {"num_experts_per_tok", 1, ROUTE_MAX_EXPERTS, &c->top_k},
         {"moe_intermediate_size", 1, MAX_WIDTH, &c->n_expert_ff},
     };
-    c->n_dense = v3 ? 3 : 0;
     c->n_group = c->topk_group = 1;
     c->norm_topk = v3;
-    err_code rc = json_opt_int(j, j->root, "first_k_dense_replace", 0, MAX_LAYERS, &c->n_dense, e);
-    /* An MTP module's layer counts on: it may have experts where no other layer has. */
-    bool mtp = c->n_mtp > 0 && c->n_dense == c->n_layers && json_at(j->root, "n_routed_experts");
-    if (rc || (c->n_dense >= c->n_layers && !mtp))
-        return rc;
     if ((rc = read_ints(j, keys, sizeof keys / sizeof *keys, e)) ||
         (rc = json_opt_int(j, j->root, "n_shared_experts", 0, 1 << 10, &c->n_shared, e)) ||
         (rc = json_opt_int(j, j->root, "n_group", 1, 1 << 16, &c->n_group, e)) ||
@@ -186,6 +181,19 @@ static err_code read_experts(struct teacher_config *c, const struct json *j, str
                      j->name, scale);
     }
     return ERR_OK;
+}
+
+static err_code read_experts(struct teacher_config *c, const struct json *j, struct err *e)
+{
+    c->n_dense = !strcmp(c->arch, "deepseek_v3") ? 3 : 0;
+    err_code rc = json_opt_int(j, j->root, "first_k_dense_replace", 0, MAX_LAYERS, &c->n_dense, e);
+    return rc || c->n_dense >= c->n_layers ? rc : read_moe(c, j, e);
+}
+
+err_code teacher_config_read_mtp(struct teacher_config *c, const struct json *j, struct err *e)
+{
+    bool has_experts = c->n_dense == c->n_layers && json_at(j->root, "n_routed_experts");
+    return has_experts ? read_moe(c, j, e) : ERR_OK;
 }
 
 struct num_key {

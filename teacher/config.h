@@ -50,5 +50,8 @@ struct teacher_config {
 };
 
 err_code teacher_config_read(struct teacher_config *c, const struct json *j, struct err *e);
+/* To be called when the weights have an MTP module: its layer counts on from the others, and so may
+ * have experts where all of them are dense. */
+err_code teacher_config_read_mtp(struct teacher_config *c, const struct json *j, struct err *e);
 
 #endif

@@ -171,8 +171,12 @@ static err_code load_all(struct teacher *m, const char *dir, struct err *e)
         return err_set(e, ERR_UNSUPPORTED, "%s: a teacher is an HF directory with config.json",
                        dir);
     l.w = m->w;
-    if ((rc = teacher_config_read(&m->cfg, weights_config(m->w), e)) || (rc = load_rope(m, e)) ||
-        (rc = load_layers(m, &l, e)))
+    if ((rc = teacher_config_read(&m->cfg, weights_config(m->w), e)))
+        return rc;
+    m->has_mtp = mtp_present(m->w, &m->cfg);
+    if (m->has_mtp && (rc = teacher_config_read_mtp(&m->cfg, weights_config(m->w), e)))
+        return rc;
+    if ((rc = load_rope(m, e)) || (rc = load_layers(m, &l, e)))
         return rc;
     m->lm.arch = m->cfg.arch;
     m->lm.n_vocab = m->cfg.n_vocab;
@@ -180,7 +184,6 @@ static err_code load_all(struct teacher *m, const char *dir, struct err *e)
     m->lm.n_params = l.n_params;
     m->lm.n_bytes = l.n_bytes;
     m->lm.cache_bytes = m->cfg.n_layers * latent_width(m) * (int64_t)sizeof(float);
-    m->has_mtp = mtp_present(m->w, &m->cfg);
     if (m->has_mtp && (rc = mtp_load(&m->mtp, &l, m->dev, &m->cfg, &m->embed, &m->head, e)))
         return rc;
     return open_workers(m, e);

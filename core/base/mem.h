@@ -18,9 +18,9 @@ err_code mem_grow(void **p, size_t n, size_t size, struct err *e);
 
 void mem_free(void *p);
 
-/* From now on memory that is freed stays with the process, up to 64 MB, for work that takes and
- * frees as much for each of a million texts. glibc would hand it back and ask for it again several
- * times a text, and each time stop all threads to tell them so. */
+/* From now on memory that is freed stays with the process, up to 64 MB in each of malloc's arenas,
+ * for work that takes and frees as much for each of a million texts. glibc would hand it back and
+ * ask for it again several times a text, and each time stop all threads to tell them so. */
 void mem_keep_freed(void);
 
 /* A copy of s (n bytes, NUL added); NULL with e filled when memory is short. */

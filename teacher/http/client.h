@@ -49,7 +49,7 @@ struct ask_queue {
 /* libcurl looks for an idle connection among all that its multi handle has, one by one: so each
  * handle has but as many transfers as HTTP/2 servers mostly allow on one connection, and what a
  * request costs does not grow with how many are in flight. */
-enum { LANE_TRANSFERS = 100 };
+enum { LANE_TRANSFERS = 100, LANE_FILES = 12 /* beside a connection each */ };
 struct lane {
     struct http_teacher *t;
     CURLM *multi;
@@ -59,7 +59,7 @@ struct lane {
 
 struct transfer {
     struct http_teacher *t;
-    struct lane *lane; /* for good: where its connection is kept */
+    struct lane *lane;     /* for good: where its connection is kept */
     struct transfer *next; /* in the pool */
     CURL *easy;
     int64_t place; /* in t->busy */
@@ -106,6 +106,7 @@ struct http_teacher {
 
     bool finishing; /* nothing more is sent */
 
+    CURLSH *share; /* host names are looked up once for all lanes */
     struct lane *lanes;
     int64_t n_lanes;
     int epoll;

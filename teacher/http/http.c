@@ -53,6 +53,9 @@ static err_code open_lanes(struct http_teacher *t, struct err *e)
     t->lanes = mem_new((size_t)n, sizeof *t->lanes, e);
     if (!t->lanes)
         return ERR_NOMEM;
+    t->share = curl_share_init();
+    if (!t->share || curl_share_setopt(t->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) != CURLSHE_OK)
+        return err_set(e, ERR_NOMEM, "no memory for %lld requests", (long long)t->o.concurrency);
     for (; t->n_lanes < n; t->n_lanes++) {
         CURLM *multi = curl_multi_init();
         if (!multi)
@@ -64,7 +67,10 @@ static err_code open_lanes(struct http_teacher *t, struct err *e)
         curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, l);
         curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
         curl_multi_setopt(multi, CURLMOPT_TIMERDATA, l);
-        curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, LANE_TRANSFERS + 8L);
+        int64_t n_left = t->o.concurrency - t->n_lanes * LANE_TRANSFERS;
+        /* idle ones of other endpoints are closed rather than kept beside */
+        curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS,
+                          (long)(n_left < LANE_TRANSFERS ? n_left : LANE_TRANSFERS));
         curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
         curl_multi_setopt(multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)LANE_TRANSFERS);
     }
@@ -114,6 +120,8 @@ void http_teacher_close(struct http_teacher *t)
     }
     for (int64_t i = 0; i < t->n_lanes; i++)
         curl_multi_cleanup(t->lanes[i].multi);
+    if (t->share)
+        curl_share_cleanup(t->share);
     mem_free(t->lanes);
     if (t->epoll >= 0)
         close(t->epoll);

@@ -157,21 +157,23 @@ static err_code setup_body(struct http_teacher *t, struct err *e)
     return body_check(&b, e);
 }
 
-/* A connection each, and what else the program has open. Raising the soft limit up to the hard one
- * needs no right. */
+/* A connection each; a lane's wakeup (two) and connections that it closes and opens at one moment;
+ * what else the program has open. Raising the soft limit up to the hard one needs no right. */
 static err_code raise_file_limit(int64_t concurrency, struct err *e)
 {
     struct rlimit l;
-    rlim_t need = (rlim_t)concurrency + 64;
+    rlim_t n_lanes = (rlim_t)(concurrency + LANE_TRANSFERS - 1) / LANE_TRANSFERS;
+    rlim_t need = (rlim_t)concurrency + n_lanes * LANE_FILES + 64;
     if (getrlimit(RLIMIT_NOFILE, &l) || l.rlim_cur >= need)
         return ERR_OK;
     rlim_t had = l.rlim_cur;
     l.rlim_cur = need < l.rlim_max ? need : l.rlim_max;
     if (l.rlim_cur < need || setrlimit(RLIMIT_NOFILE, &l))
         return err_set(e, ERR_USAGE,
-                       "concurrency %lld needs as many open connections, but this process may open "
-                       "%llu files; lower it, or raise the limit (ulimit -n %llu)",
-                       (long long)concurrency, (unsigned long long)had, (unsigned long long)need);
+                       "concurrency %lld needs %llu open files (connections), but this process may "
+                       "open %llu; lower it, or raise the limit (ulimit -n %llu)",
+                       (long long)concurrency, (unsigned long long)need, (unsigned long long)had,
+                       (unsigned long long)need);
     return ERR_OK;
 }
 

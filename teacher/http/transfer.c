@@ -202,6 +202,7 @@ static err_code set_up(struct http_teacher *t, struct transfer *x, struct err *e
         return rc;
     bool ok = true;
     SET(x->easy, CURLOPT_PRIVATE, x);
+    SET(x->easy, CURLOPT_SHARE, t->share);
     SET(x->easy, CURLOPT_ERRORBUFFER, x->curl_error);
     SET(x->easy, CURLOPT_WRITEFUNCTION, on_body);
     SET(x->easy, CURLOPT_WRITEDATA, x);

@@ -207,3 +207,24 @@ start_server pipe --latency-ms 20-40
 stop_server
 same "$(cat "$dir/pipe.code")" 0 "exit code without a reader"
 same "$(q pipe 'SELECT count(*) FROM traces')" 150 "traces without a reader"
+
+# more in flight than files may be open: the limit is raised by what the connections need, also when
+# those of three endpoints stand beside each other
+teachers='' pids=
+for i in 1 2 3; do
+    start_server "many$i" --latency-ms 100-300
+    teachers="$teachers --teacher $url" pids="$pids $server_pid"
+done
+prompts 400 >"$dir/p400.jsonl"
+code=0
+# shellcheck disable=SC2086
+(
+    ulimit -S -n 300
+    exec $decant generate-traces $teachers --prompts "$dir/p400.jsonl" --corpus "$dir/many.db" $prices --seed 3 \
+        --canary 0 --samples 10 --concurrency 1000
+) >"$dir/many.out" 2>&1 || code=$?
+same "$code" 0 "1,000 in flight where 300 files may be open: $(tail -n 3 "$dir/many.out")"
+same "$(q many 'SELECT count(*) FROM traces')" 4000 "its traces"
+for server_pid in $pids; do stop_server; done
+same "$(q many 'SELECT count(*) FROM failures')" 0 "its failures: $(q many 'SELECT message FROM failures LIMIT 1')"
+audit many many1 many2 many3

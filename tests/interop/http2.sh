@@ -12,10 +12,11 @@ openssl req -x509 -newkey rsa:2048 -nodes -keyout "$dir/key.pem" -out "$dir/cert
 port=$(awk -v seed=$$ 'BEGIN { srand(seed); print 20000 + int(rand() * 20000) }')
 proxy() { # a backend's URL: sets proxy_pid
     back=${1#http://127.0.0.1:}
-    nghttpx "-f127.0.0.1,$port" "-b127.0.0.1,${back%/v1}" -n1 --single-process --no-ocsp -LERROR --errorlog-file="$dir/nghttpx.log" \
+    nghttpx "-f127.0.0.1,$port" "-b127.0.0.1,${back%/v1}" -n1 --conf=/dev/null --single-process --no-ocsp -LERROR --errorlog-file="$dir/nghttpx.log" \
         "$dir/key.pem" "$dir/cert.pem" >/dev/null 2>&1 &
     proxy_pid=$!
-    echo "$proxy_pid" >>"$dir/servers"
+    all="$all $proxy_pid"
+    echo "$proxy_pid" >"$dir/proxy"
     until openssl s_client -connect "127.0.0.1:$port" -alpn h2 </dev/null 2>/dev/null | grep -q 'ALPN protocol: h2'; do
         kill -0 $proxy_pid 2>/dev/null || fail "nghttpx: $(cat "$dir/nghttpx.log")"
         sleep 0.05
@@ -69,7 +70,7 @@ for how in QUIT KILL; do # QUIT: nghttpx says GOAWAY and lets what is on its way
     wait $breaker
     same "$code" 0 "$how: exit code ($(tail -n 3 "$dir/$how.err"))"
     same "$(q "$how" 'SELECT count(*) FROM traces')" 2400 "$how: traces"
-    for pid in $(cat "$dir/servers"); do [ "$pid" = "$server_pid" ] || kill -9 "$pid" 2>/dev/null || true; done
+    kill -9 "$(cat "$dir/proxy")" 2>/dev/null || true
     stop_server
     audit "$how" "$how"
     echo "ok: 2,400 traces while the proxy was ended three times ($how)"

@@ -176,10 +176,16 @@ static void test_name(void **state)
     assert_int_equal(mkdir(run, 0755), 0);
     assert_int_equal(rename(p->model, final), 0);
     snprintf(p->model, sizeof p->model, "%s", final);
-    export(p, "f16", &r);
-    assert_int_equal(gguf_open(p->out, &g, NULL), 0);
-    expect_str(g, "general.name", "my-7b");
-    gguf_close(g);
+    for (int i = 0; i < 2; i++) { /* any other directory of that name has its own */
+        char metrics[112];
+        snprintf(metrics, sizeof metrics, "%s/metrics.jsonl", run);
+        if (i)
+            assert_int_equal(file_replace(metrics, "", 0, NULL), 0);
+        export(p, "f16", &r);
+        assert_int_equal(gguf_open(p->out, &g, NULL), 0);
+        expect_str(g, "general.name", i ? "my-7b" : "final");
+        gguf_close(g);
+    }
 }
 
 static void test_metadata(void **state)
