@@ -10,9 +10,14 @@ command -v nghttpx >/dev/null || { echo "SKIP: no HTTP/2 server; apt-get install
 openssl req -x509 -newkey rsa:2048 -nodes -keyout "$dir/key.pem" -out "$dir/cert.pem" -days 2 \
     -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 2>/dev/null
 port=$(awk -v seed=$$ 'BEGIN { srand(seed); print 20000 + int(rand() * 20000) }')
+decant="timeout 200 $decant" # a proxy that does not come back should not be waited for
+listens() {
+    [ -n "$(ss -Hltn "( sport = :$port )")" ]
+}
 proxy() { # a backend's URL: sets proxy_pid
     back=${1#http://127.0.0.1:}
-    nghttpx "-f127.0.0.1,$port" "-b127.0.0.1,${back%/v1}" -n1 --conf=/dev/null --single-process --no-ocsp -LERROR --errorlog-file="$dir/nghttpx.log" \
+    while listens; do sleep 0.02; done
+    nghttpx "-f127.0.0.1,$port" "-b127.0.0.1,${back%/v1}" -n1 --conf=/dev/null --no-ocsp -LERROR --errorlog-file="$dir/nghttpx.log" \
         "$dir/key.pem" "$dir/cert.pem" >/dev/null 2>&1 &
     proxy_pid=$!
     all="$all $proxy_pid"
@@ -22,8 +27,11 @@ proxy() { # a backend's URL: sets proxy_pid
         sleep 0.05
     done
 }
-end_proxy() { # a signal
-    kill "-$1" "$proxy_pid" 2>/dev/null || true
+end_proxy() { # a signal: KILL for its worker too; on QUIT that one says GOAWAY, and ends
+    workers=
+    [ "$1" = QUIT ] || workers=$(pgrep -P "$proxy_pid" || true)
+    # shellcheck disable=SC2086
+    kill "-$1" "$proxy_pid" $workers 2>/dev/null || true
 }
 connections() { # the most that stand at once until a file is there
     most=0
@@ -67,10 +75,11 @@ for how in QUIT KILL; do # QUIT: nghttpx says GOAWAY and lets what is on its way
     breaker=$!
     generate "$how" "$dir/p.jsonl" --samples 8 --concurrency 90 --ca-file "$dir/cert.pem" --idle-timeout 5 \
         --teacher-model deepseek-reasoner
-    wait $breaker
+    wait $breaker || fail "$how: the proxy did not come back"
     same "$code" 0 "$how: exit code ($(tail -n 3 "$dir/$how.err"))"
     same "$(q "$how" 'SELECT count(*) FROM traces')" 2400 "$how: traces"
-    kill -9 "$(cat "$dir/proxy")" 2>/dev/null || true
+    proxy_pid=$(cat "$dir/proxy")
+    end_proxy KILL
     stop_server
     audit "$how" "$how"
     echo "ok: 2,400 traces while the proxy was ended three times ($how)"
