@@ -36,8 +36,7 @@ int main(int argc, char **argv)
 {
     char help[] = "--help"; /* "help COMMAND" is "COMMAND --help" */
     cpu_startup(argv);
-    signal(SIGXFSZ,
-           SIG_IGN); /* a limit of file sizes is an error of the write, which names the file */
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit then fails the write, which names the file */
     if (argc < 2) {
         usage(stderr);
         return CLI_USAGE;

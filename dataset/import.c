@@ -369,9 +369,8 @@ static err_code store_entry(struct import *m, struct entry *x, struct err *e)
         rc = has_gold(m, id, &gold, e);
     sum->n_added += added;
     if (conflict && !sum->n_conflicts++)
-        snprintf(sum->first_conflict, sizeof sum->first_conflict, "%s:%lld: \"%.*s\"",
-                 records_path(m->records), (long long)x->line,
-                 (int)(item->n_gold < 60 ? item->n_gold : 60), item->gold);
+        snprintf(sum->first_conflict, sizeof sum->first_conflict, "%s:%lld",
+                 records_path(m->records), (long long)x->line);
     sum->n_no_gold += !gold;
     m->n_gold += item->gold != NULL;
     sum->n_many_turns += item->many_turns && item->n_traces;

@@ -22,12 +22,12 @@ struct import_options {
     void *progress_ctx;
 };
 struct import_summary {
-    int64_t n_lines;     /* records read */
-    int64_t n_added;     /* prompts that were new */
-    int64_t n_conflicts; /* prompts that were there with another gold answer, which was kept */
-    char first_conflict[512]; /* the first of them: FILE:LINE: "GOLD" */
-    int64_t n_no_gold;   /* records without a gold answer, of prompts that had none in the corpus */
-    int64_t n_traces;    /* traces that were new */
+    int64_t n_lines;          /* records read */
+    int64_t n_added;          /* prompts that were new */
+    int64_t n_conflicts;      /* prompts that were there with another gold answer, which was kept */
+    char first_conflict[512]; /* the first of them: FILE:LINE */
+    int64_t n_no_gold; /* records without a gold answer, of prompts that had none in the corpus */
+    int64_t n_traces;  /* traces that were new */
     int64_t n_traces_there; /* traces that were there already */
     int64_t n_regold; /* prompts that were there and got their first gold answer: traces that they
                          had want verifying */

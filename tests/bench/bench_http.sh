@@ -1,8 +1,8 @@
 #!/bin/sh
 # generate-traces over HTTP: against the ideal of a server that takes 200 ms (also with thousands in
-# flight), against a Python asyncio
-# client of open-r1's logic on a server that answers at once (short answers, and streams of 2,000
-# tokens), and its memory with 1,000 streams of 30,000 tokens, which come at 300 tokens a second each.
+# flight), against a Python asyncio client of open-r1's logic on a server that answers at once (short
+# answers, and streams of 2,000 tokens), and its memory with 1,000 streams of 30,000 tokens, which come
+# at 300 tokens a second each.
 # PART=latency, short, long or memory runs one. OPEN_R1=.../scripts/generate_reasoning.py runs that
 # program itself too (it needs datasets, aiofiles and uvloop), with whole answers, which is all it can.
 set -eu
@@ -80,7 +80,8 @@ if part latency; then
     start_server latency --latency-ms 195-205
     ours latency "$dir/p.jsonl" --samples 4 --concurrency 1000
     say "200 ms, 1,000 in flight"
-    # of the run, from program start to its end; and of the time while there was enough to be asked
+    # of the time between the first and the last twentieth of the traces, when there was enough to be
+    # asked; and of the run, from program start to its end
     full=$(q latency "SELECT sum(t) FROM (SELECT (julianday(created_at) * 86400) * iif(place < n / 2, -1, 1) AS t FROM
         (SELECT created_at, row_number() OVER (ORDER BY created_at) AS place, count(*) OVER () AS n FROM traces)
         WHERE place IN (n / 20, n - n / 20))")

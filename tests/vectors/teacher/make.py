@@ -7,7 +7,7 @@ expected.safetensors: tokens [T], logits [T, V] of transformers' DeepseekV3ForCa
 DeepseekV2ForCausalLM in float32 (prefill; step by step is asserted here to give the same),
 hidden [T, C] before the final norm, mtp_logits [T-1, V] where there is an MTP module, and
 dequantized FP8 weights. routing.safetensors holds routing alone, with ties. yarn.safetensors holds
-rotary frequencies and scales. Made with transformers 5.23, torch 2.15."""
+rotary frequencies and scales. Made with transformers 5.23 (v3-dense-mtp and v2-norm: 5.24), torch 2.15."""
 
 import json
 import math
